@@ -6,6 +6,7 @@ half-grey picture and never a crash of the run.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -37,11 +38,15 @@ IMAGE_SUFFIXES = frozenset(
 """File name endings (lower case) of images. A file's format is read from its bytes, not its name."""
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 """Files (lower case) that a file manager leaves in a folder; they are skipped like hidden files."""
+SPREADSHEET_ERRORS = ("#NAME?", "#REF!", "#VALUE!", "#NUM!", "#NULL!", "#N/A", "#DIV/0!")
+"""What spreadsheet programs write in place of a text that they took for a formula."""
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _ORIENTATION = 0x0112
 _TURNED = range(2, 9)
 """Values of the EXIF orientation that turn or mirror the picture."""
+_SIDEWAYS = range(5, 9)
+"""Those that exchange width and height."""
 _BYTES_PER_PIXEL = 14
 """Most memory that decoding takes: the decoder's picture (twice for some JPEG files), and the array."""
 _PPM_HEADER = 1 << 16
@@ -98,6 +103,24 @@ def rgb_of(image: Pillow.Image, frame_id: str) -> Image:
         raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
 
 
+def read_size(path: Path, frame_id: str) -> tuple[int, int]:
+    """Return the height and width of an image file, upright, from its header. Raises `FrameError` as `read_image`."""
+    try:
+        with _open(read_bytes(path, frame_id), frame_id) as image:
+            width, height = image.size
+            with contextlib.suppress(Exception):  # damaged metadata: there is no orientation
+                if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+                    width, height = height, width
+    except DamagedImage as error:
+        raise FrameError(frame_id, str(error)) from None
+    except M2F2BenchError:
+        raise
+    except Exception as error:
+        refuse_machine_fault(error, f"frame '{frame_id}'")
+        raise FrameError(frame_id, f"cannot be decoded: {first_line(error)}") from None
+    return height, width
+
+
 def _load(image: ImageFile.ImageFile) -> None:
     """Decode, and refuse a file that is cut short even if another library has set the decoder to accept it."""
     if not ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -118,6 +141,8 @@ def read_bytes(path: Path, frame_id: str) -> bytes:
     except NoInput as error:
         windows = "; its path is written with \\, as on Windows, and with / there is no such file here either"
         hint = windows if str(error) == ABSENT and "\\" in path.name else ""
+        if str(error) == ABSENT and str(path).endswith(SPREADSHEET_ERRORS):
+            hint = "; a spreadsheet program wrote this error in place of the file's name: restore the name"
         raise FrameError(frame_id, f"'{path.name}' {error}{hint}") from None
 
 
@@ -141,14 +166,18 @@ class FileAdapter(Adapter[OptionsT]):
             data = read_bytes(path, frame.id)
             image = read_image(data, frame.id)
         except FrameError as error:
-            if self.root is not None and not self.root.exists():
-                raise MachineError(
-                    f"frame '{frame.id}': {error.reason}, and '{self.root}' does not exist either: is its disk still "
-                    f"mounted? Nothing is stored; fix that and run the command again"
-                ) from None
+            self._check_root(frame, error.reason)
             raise
         self._digests()[threading.get_ident()] = (path, digest_bytes(data))
         return image
+
+    def _check_root(self, frame: Frame, reason: str) -> None:
+        """Raise MachineError, for a frame that cannot be read, if the whole root is gone."""
+        if self.root is not None and not self.root.exists():
+            raise MachineError(
+                f"frame '{frame.id}': {reason}, and '{self.root}' does not exist either: is its disk still "
+                f"mounted? Nothing is stored; fix that and run the command again"
+            ) from None
 
     def digest(self, frame: Frame, image: Image) -> str:
         """Return the hash of the file's bytes, which is the same under every version of the JPEG library.
@@ -156,7 +185,7 @@ class FileAdapter(Adapter[OptionsT]):
         The bytes are those that `image` was decoded from, if this thread has just read it. In a subclass with its own
         `read` it is the hash of the pixels.
         """
-        if type(self).read is not FileAdapter.read:
+        if not self._reads_files():
             return super().digest(frame, image)
         path = Path(frame.locator.path)
         read, digest = self._digests().pop(threading.get_ident(), (None, ""))
@@ -169,7 +198,11 @@ class FileAdapter(Adapter[OptionsT]):
 
     def stamp(self, frame: Frame) -> str:
         """Return a hash of the file's path, size and times; empty in a subclass with its own `read`."""
-        return frame_stamp(frame.locator) if type(self).read is FileAdapter.read else ""
+        return frame_stamp(frame.locator) if self._reads_files() else ""
+
+    def _reads_files(self) -> bool:
+        """Return whether frames are read by this class, and not by a subclass's own `read`."""
+        return type(self).read is FileAdapter.read
 
 
 def _open(data: bytes, frame_id: str) -> ImageFile.ImageFile:

@@ -19,6 +19,7 @@ from ..core.guests import bounded
 from ..core.records import STATUSES, Frame
 from .base import Adapter, stamp_of
 from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
+from .turns import Turn, Turns, having
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +155,7 @@ class ReadAhead(Generic[T, R]):
 
     At most `count` items are in work or finished before they are used, and no item is started while the finished
     results and those in work (each counted as large as the largest so far) take more than `AHEAD_BYTES`; one item is
-    always allowed. `size` returns a result's bytes.
+    always allowed. `size` returns a result's bytes. Frames of one video file are read in order (see `turns`).
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class ReadAhead(Generic[T, R]):
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
         self._changed = threading.Condition()
+        self._turns = Turns()
         self._done: dict[int, tuple[R | None, BaseException | None, int]] = {}
         self._begun = self._taken = self._running = self._held = self._largest = 0
         self._stopped = False
@@ -256,8 +258,10 @@ class ReadAhead(Generic[T, R]):
                 number = self._begun
                 self._begun += 1
                 self._running += 1
-            outcome = self._made(number)
+                started = self._turns.start(self._items[number])
+            outcome = self._made(number, started[1] if started is not None else None)
             with self._changed:
+                self._turns.end(started)
                 self._running -= 1
                 self._held += outcome[2]
                 self._largest = max(self._largest, outcome[2])
@@ -265,10 +269,11 @@ class ReadAhead(Generic[T, R]):
                 self._changed.notify_all()
             del outcome  # otherwise it is kept while this thread waits
 
-    def _made(self, number: int) -> tuple[R | None, BaseException | None, int]:
+    def _made(self, number: int, turn: Turn | None) -> tuple[R | None, BaseException | None, int]:
         """Return the result of one item or what was raised, and the result's bytes."""
         try:
-            result = self._work(self._items[number])
+            with having(turn):
+                result = self._work(self._items[number])
             return result, None, self._size(result)
         except BaseException as error:
             return None, error, 0

@@ -52,12 +52,17 @@ class Video(Sequence["Image"]):
     @property
     def remark(self) -> str:
         """A remark on a video that is cut short or damaged; empty for a complete one."""
-        if self.promised is None:
-            return f"{self.damaged} pieces are damaged, {self.readable} frames could be read" if self.damaged else ""
-        missing = self.promised - self.readable
-        if missing > max(1, self.promised // MISSED) or (self.damaged and missing > 0):
-            return f"the container promises {self.promised} frames, {self.readable} could be read"
-        return ""
+        return remark_on(self.readable, self.promised, self.damaged)
+
+
+def remark_on(readable: int, promised: int | None, damaged: int = 0) -> str:
+    """Return a remark on a video that is cut short or has damaged pieces; empty for a complete one."""
+    if promised is None:
+        return f"{damaged} pieces are damaged, {readable} frames could be read" if damaged else ""
+    missing = promised - readable
+    if missing > max(1, promised // MISSED) or (damaged and missing > 0):
+        return f"the container promises {promised} frames, {readable} could be read"
+    return ""
 
 
 def read_video(path: Path, sampler: Sampler) -> Video:
@@ -68,8 +73,7 @@ def read_video(path: Path, sampler: Sampler) -> Video:
     for a file that is not a video, has no pictures (only sound), or no picture that can be decoded, for pictures over
     the limits of `limits` and picked frames over `VIDEO_BYTES`, and MachineError for a fault of the machine.
     """
-    if not path.is_file():  # checked first: opening a pipe would wait forever
-        raise FrameError(str(path), "is a folder" if path.is_dir() else "is not a regular file, or does not exist")
+    check_regular(path)
     try:
         n, promised = _length(path)
         while True:
@@ -88,7 +92,13 @@ def read_video(path: Path, sampler: Sampler) -> Video:
     return Video(images, numbers, readable, promised, damaged)
 
 
-def _open(path: Path) -> Any:
+def check_regular(path: Path) -> None:
+    """Raise FrameError unless there is such a file; opening a pipe would wait for ever."""
+    if not path.is_file():
+        raise FrameError(str(path), "is a folder" if path.is_dir() else "is not a regular file, or does not exist")
+
+
+def open_video(path: Path) -> Any:
     """Open a video file by its content, not its name. A list of other files, or of addresses, is refused."""
     import av
 
@@ -96,7 +106,7 @@ def _open(path: Path) -> Any:
     return av.open(f"file:{path}", options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
 
 
-def _pictures(container: Any, path: Path) -> Any:
+def pictures_of(container: Any, path: Path) -> Any:
     """Return the stream of moving pictures, not a sound file's cover. Raises FrameError if there is no such stream."""
     import av
 
@@ -110,16 +120,21 @@ def _pictures(container: Any, path: Path) -> Any:
 
 def _length(path: Path) -> tuple[int, int | None]:
     """Return the number of packets of pictures (frames, in most files) and of frames that the container states."""
-    with _open(path) as container:
-        stream = _pictures(container, path)
+    with open_video(path) as container:
+        stream = pictures_of(container, path)
         shown = hidden = 0
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             shown, hidden = shown + (not packet.is_discard), hidden + packet.is_discard
-        seconds = _seconds(container, stream)
-        rate = stream.average_rate
-        known = [stream.frames - hidden] if stream.frames else []  # a trimmed file also counts hidden frames
-        known += [round(seconds * rate)] if seconds and rate else []
-    return shown, min(known, default=None)
+        return shown, promised_of(container, stream, hidden)
+
+
+def promised_of(container: Any, stream: Any, hidden: int) -> int | None:
+    """Return the number of frames that a container states, None if it states none; `hidden` ones are not shown."""
+    seconds = _seconds(container, stream)
+    rate = stream.average_rate
+    known = [stream.frames - hidden] if stream.frames else []  # a trimmed file also counts hidden frames
+    known += [round(seconds * rate)] if seconds and rate else []
+    return min(known, default=None)
 
 
 def _seconds(container: Any, stream: Any) -> Fraction | None:
@@ -133,7 +148,7 @@ def _seconds(container: Any, stream: Any) -> Fraction | None:
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def packets_of(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the stream's packets that are not empty, up to the end or until the file cannot be read."""
     import av
 
@@ -149,9 +164,9 @@ def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
     """Return the wanted frames, the number of all frames, and the number of damaged packets."""
     images: list[Image] = []
     readable = damaged = held = 0
-    with _open(path) as container:
-        stream = _pictures(container, path)
-        _set_up(stream.codec_context, path)
+    with open_video(path) as container:
+        stream = pictures_of(container, path)
+        set_up(stream.codec_context, path)
         for frame in _frames(container, stream):
             if frame is None:
                 damaged += 1
@@ -161,12 +176,12 @@ def _decode(path: Path, wanted: frozenset[int]) -> tuple[list[Image], int, int]:
                 held += 3 * frame.height * frame.width
                 if held > VIDEO_BYTES:
                     _refuse_frames(path, frame, len(wanted))
-                images.append(_upright(frame))
+                images.append(upright(frame))
             readable += 1
     return images, readable, damaged
 
 
-def _set_up(context: Any, path: Path) -> None:
+def set_up(context: Any, path: Path) -> None:
     """Set a decoder to refuse damaged pieces, instead of concealing them, and pictures over the limits."""
     context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     if context.name == "h264":
@@ -189,7 +204,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     whole = True
-    for packet in _packets(container, stream):
+    for packet in packets_of(container, stream):
         if not whole and not packet.is_keyframe:
             continue  # it depends on lost frames
         try:
@@ -208,16 +223,33 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         yield None
 
 
-def _upright(frame: Any) -> Image:
+def upright(frame: Any) -> Image:
     """Return a decoded frame as RGB uint8 [H, W, 3], turned and mirrored by its display matrix, by right angles."""
-    image: Image = frame.to_ndarray(format="rgb24")
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+    return turned(frame.to_ndarray(format="rgb24"), frame.side_data.get("DISPLAYMATRIX"))
+
+
+def turned(image: Image, matrix: Any) -> Image:
+    """Return a picture [H, W, 3], turned and mirrored by a display matrix, by right angles; as it is without one."""
+    if matrix is None:
         return image
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()  # x' = a x + c y, y' = b x + d y
-    if abs(b) > abs(a):  # rows become columns
+    a, b, _, c, d = _entries(matrix)
+    if is_sideways(matrix):
         image, across, down = image.transpose(1, 0, 2), c, b
     else:
         across, down = a, d
     image = image[:, ::-1] if across < 0 else image
     return np.ascontiguousarray(image[::-1] if down < 0 else image)
+
+
+def is_sideways(matrix: Any) -> bool:
+    """Return whether rows become columns by a display matrix; False without one."""
+    if matrix is None:
+        return False
+    a, b = _entries(matrix)[:2]
+    return abs(b) > abs(a)
+
+
+def _entries(matrix: Any) -> list[int]:
+    """Return a, b, -, c, d of a display matrix: x' = a x + c y, y' = b x + d y."""
+    found: list[int] = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    return found

@@ -211,7 +211,12 @@ ADAPTERS = Registry(
     "adapter",
     "m2f2bench.adapters",
     {
+        "celebdf": "m2f2bench.datasets.celebdf:CelebDFAdapter",
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
+        "dfd": "m2f2bench.datasets.ffpp_videos:DFDAdapter",
+        "dfdc": "m2f2bench.datasets.dfdc:DFDCAdapter",
+        "dfdcp": "m2f2bench.datasets.dfdcp:DFDCPAdapter",
+        "ffpp-videos": "m2f2bench.datasets.ffpp_videos:FFPPVideoAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",

@@ -6,7 +6,6 @@ Frames are read one by one: reading a training frame does not read its whole cli
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -19,10 +18,10 @@ from pydantic import Field
 from ..core.clips import Clip
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.memo import frame_stamp
-from ..core.parsing import Refused, read_json
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
 from .base import Adapter, AdapterOptions, Sampler, check_split
 from .hdf5_video import MissingVideo, check_table, frame_count, open_file, open_video, read_frame, video_names
+from .pairs import listed_keys, read_pairs
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -141,9 +140,9 @@ class FFPPAdapter(Adapter[FFPPOptions]):
         Raises `DataError` for a list or file that is missing or damaged, for a file without any of the listed videos,
         for a dataset that is not uint8 frames x height x width x 3, and for a dataset in another file.
         """
-        pairs = self._pairs(split)
-        real = sorted(key for pair in pairs for key in pair)
-        fake = sorted(key for a, b in pairs for key in (f"{a}_{b}", f"{b}_{a}"))
+        check_split("FaceForensics++", split, self.splits)
+        pairs = read_pairs(self._root() / self.options.splits / f"{split}.json")
+        real, fake = listed_keys(pairs)
         found: list[Video] = []
         for method in self.options.methods:
             path = self._path(method, split)
@@ -265,25 +264,3 @@ class FFPPAdapter(Adapter[FFPPOptions]):
         if not self.root.is_dir():
             raise DataError(f"no folder at '{self.root}': it should hold FF++_<method>_<compression>.h5")
         return self.root
-
-    def _pairs(self, split: str) -> list[tuple[str, str]]:
-        """Return the pairs of video numbers in the split's list."""
-        check_split("FaceForensics++", split, self.splits)
-        path = self._root() / self.options.splits / f"{split}.json"
-        try:
-            pairs = read_json(path)
-        except Refused as error:
-            if not path.exists():
-                raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
-            raise DataError(f"split list '{path}' cannot be read: {error}") from None
-        if not isinstance(pairs, list) or not pairs:
-            raise DataError(f'split list \'{path}\' should be a list of pairs such as [["953", "974"]]')
-        seen: set[str] = set()
-        for number, pair in enumerate(pairs):
-            if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, str) and key for key in pair)):
-                raise DataError(f"split list '{path}' entry {number} is {json.dumps(pair)[:40]}, not a pair of texts")
-            for key in pair:
-                if key in seen:
-                    raise DataError(f"split list '{path}' entry {number}: video {key} is listed twice")
-                seen.add(key)
-        return [(a, b) for a, b in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -32,14 +33,22 @@ def number_in(image: npt.NDArray[np.uint8]) -> int:
 def write_video(
     path: Path, count: int = 10, width: int = 64, height: int = 48, gop: int = 12, rate: int = 25, tint: int = 0
 ) -> Path:
-    """Write an mp4 (H.264, yuv420p) of `count` frames and return its path; its folder is made."""
+    """Write an mp4 of `count` frames of `picture_of` and return its path; see `write_pictures`."""
+    pictures = [picture_of(number, width, height, tint) for number in range(count)]
+    return write_pictures(path, pictures, gop=gop, rate=rate)
+
+
+def write_pictures(
+    path: Path, pictures: Sequence[npt.NDArray[np.uint8]], gop: int = 12, rate: int = 25, crf: int = 18
+) -> Path:
+    """Write an mp4 (H.264, yuv420p) of pictures, RGB uint8 [H, W, 3], and return its path; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"g": str(gop), "preset": "ultrafast", "crf": "18"}
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(picture_of(number, width, height, tint), format="rgb24")
-            container.mux(stream.encode(frame))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"g": str(gop), "preset": "ultrafast", "crf": str(crf)}
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return path

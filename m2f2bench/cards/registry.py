@@ -217,9 +217,16 @@ ADAPTERS = Registry(
         "dfdc": "m2f2bench.datasets.dfdc:DFDCAdapter",
         "dfdcp": "m2f2bench.datasets.dfdcp:DFDCPAdapter",
         "ffpp-videos": "m2f2bench.datasets.ffpp_videos:FFPPVideoAdapter",
+        "deeperforensics": "m2f2bench.datasets.deeperforensics:DeeperForensicsAdapter",
+        "deepfake-eval-2024": "m2f2bench.datasets.deepfake_eval:DeepfakeEvalAdapter",
+        "fakeavceleb": "m2f2bench.datasets.fakeavceleb:FakeAVCelebAdapter",
+        "ffiw": "m2f2bench.datasets.ffiw:FFIWAdapter",
         "folder": "m2f2bench.datasets.folder:FolderAdapter",
         "hdf5": "m2f2bench.datasets.ffpp:FFPPAdapter",
+        "kodf": "m2f2bench.datasets.kodf:KoDFAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+        "uadfv": "m2f2bench.datasets.uadfv:UADFVAdapter",
+        "wilddeepfake": "m2f2bench.datasets.wilddeepfake:WildDeepfakeAdapter",
     },
 )
 register_backend = BACKENDS.register

@@ -14,6 +14,7 @@ NAMES = (
     "startup",
     "quickstart",
     "run_overhead",
+    "deepfakebench_listing",
     "hdf5_read",
     "machines",
     "memory",

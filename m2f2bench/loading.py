@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from .cards.chosen import split_chosen, with_methods
 from .cards.folders import DETECTION, EXPLANATION, HEATMAPS, find_card, iter_cards
 from .cards.models import (
     LONGEST_NAME,
@@ -52,6 +53,8 @@ def resolve_card(kind: str, reference: str) -> Card:
     found = find_card(kind, reference)
     if found is not None:
         return read_card(kind, found)
+    if kind == "datasets" and _is_chosen(reference):
+        return _chosen_card(reference)
     path = user_path(reference)
     if path.suffix == ".py" and path.is_file():
         raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
@@ -101,7 +104,8 @@ def registered(kind: str, name: str, place: object, hint: str = "") -> str:
     instead, unless the name is a card's or registered.
     """
     known = BACKENDS if kind == "detectors" else ADAPTERS
-    if find_card(kind, name) is not None or name in known.names():
+    base = split_chosen(name)[0] if kind == "datasets" and "@" in name else name
+    if any(find_card(kind, one) is not None or one in known.names() for one in (name, base)):
         return name
     what, option = _singular(kind), {"detectors": "-d", "datasets": "-s"}[kind]
     raise CardError(
@@ -260,8 +264,9 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """Build a dataset.
 
-    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a card, or
-    an `Adapter` object. A folder has the layout of a card, which is then used, or `real` and `fake` in it. The data
+    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a card,
+    or an `Adapter` object. `CARD@METHOD[+METHOD]` is a card with only these manipulations. A folder
+    has the layout of a card, which is then used, or is in a form that needs none (`real` and `fake` in it, say). The data
     folder (`M2F2BENCH_DATA`) may also be the dataset's own, if the card's root is not in it. Raises DataError for a
     folder with the layouts of several cards.
     """
@@ -270,6 +275,8 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         values = {"name": name, "adapter": type(reference).__qualname__}
         return _checked(Dataset(validate(DatasetCard, values, f"dataset {type(reference).__qualname__}"), reference))
     reference = _reference(reference, DatasetCard, "dataset")
+    if isinstance(reference, str) and _is_chosen(reference):
+        reference = _chosen_card(reference)
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
@@ -289,6 +296,27 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     except Exception as error:
         raise DataError(f"dataset '{card.name}' cannot be opened: {first_line(error)}") from error
     return _checked(Dataset(dataset_card, adapter))
+
+
+def _is_chosen(reference: str) -> bool:
+    """Return whether a reference is `CARD@METHOD`, and not the name of a card, a file or a folder with an @ in it."""
+    if "@" not in reference.rpartition("/")[2] or reference.endswith((*CARD_SUFFIXES, *MANIFESTS, ".py")):
+        return False
+    return find_card("datasets", reference) is None and not _exists(reference)
+
+
+def _exists(reference: str) -> bool:
+    path = user_path(reference.rpartition(":")[0] if is_file_reference(reference) else reference)
+    return path.exists()
+
+
+def _chosen_card(reference: str) -> DatasetCard:
+    """Return the card of `CARD@METHOD[+METHOD]`. Raises CardError for an unknown card or method."""
+    base, methods = split_chosen(reference)
+    dataset = load_dataset(base)
+    with guest(f"dataset '{dataset.name}'"):
+        known = dataset.adapter.choices()
+    return with_methods(dataset.card, methods, known, type(dataset.adapter).Options)
 
 
 def _checked(dataset: Dataset) -> Dataset:

@@ -220,7 +220,7 @@ def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
 
 def corpus_of(dataset: str) -> str:
     """Return the corpus of a named dataset; its own name if it has no readable card."""
-    path = find_card("datasets", dataset)
+    path = find_card("datasets", dataset) or find_card("datasets", dataset.rpartition("@")[0])
     try:
         card = read_card("datasets", path) if path is not None else None
     except CardError:

@@ -175,11 +175,12 @@ def describe(
         names = [path.stem for path in iter_cards(kind)]
         for one in names:
             known.setdefault(one, []).append(NOUNS[kind])
-        if name in names or ("/" in name or name.endswith((".yaml", ".yml"))):
+        chosen = kind == "datasets" and name.rpartition("@")[0] in names  # CARD@METHOD
+        if name in names or chosen or ("/" in name or name.endswith((".yaml", ".yml"))):
             try:
                 card = resolve_card(kind, name)
             except CardError as error:
-                if name in names:
+                if name in names or chosen:
                     raise
                 refused[kind] = error
                 continue

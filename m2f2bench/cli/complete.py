@@ -20,9 +20,27 @@ def cards(kind: str) -> Completer:
     """Return a function that completes the name of a card of a kind, by the kind's folder."""
 
     def complete(incomplete: str) -> list[str]:
+        if kind == "datasets" and "@" in incomplete:
+            return _chosen(incomplete)
         return sorted(path.stem for path in iter_cards(kind) if path.stem.startswith(incomplete))
 
     return complete
+
+
+def _chosen(incomplete: str) -> list[str]:
+    """Complete the last method of `CARD@METHOD+METHOD`; empty for an unknown card."""
+    from ..core.errors import M2F2BenchError
+    from ..core.records import ORIGINAL
+    from ..loading import load_dataset
+
+    start = incomplete[: max(incomplete.rfind("@"), incomplete.rfind("+")) + 1]
+    try:
+        known = load_dataset(incomplete.rpartition("@")[0]).adapter.choices()
+    except M2F2BenchError:
+        return []
+    named = start.rpartition("@")[2].split("+")
+    names = [f"{start}{one}" for one in known if one != ORIGINAL and one not in named]
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def any_card(incomplete: str) -> list[str]:

@@ -63,15 +63,15 @@ def read_text(path: Path, most: int) -> str:
         raise Refused(f"byte {error.start} is not UTF-8{kind}: save it as UTF-8") from None
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises Refused."""
-    return parse_json(read_text(path, MOST_JSON))
+def read_json(path: Path, most: int = MOST_JSON, parts: int = MOST_PARTS) -> Any:
+    """Return the content of a JSON file of at most `most` bytes and `parts` values. Raises Refused."""
+    return parse_json(read_text(path, most), parts)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, parts: int = MOST_PARTS) -> Any:
     """Return the content of a JSON text. Raises Refused, also for NaN, Infinity and numbers too large for a float."""
-    if sum(map(text.count, ",[{")) > MOST_PARTS:
-        raise Refused(f"it has more than {MOST_PARTS:,} values")
+    if sum(map(text.count, ",[{")) > parts:
+        raise Refused(f"it has more than {parts:,} values")
     try:
         data = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_number)
     except json.JSONDecodeError as error:

@@ -127,6 +127,10 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """
         return False
 
+    def choices(self) -> tuple[str, ...]:
+        """Return the methods of which `CARD@METHOD` chooses: those of the option `methods`. Empty if any is allowed."""
+        return tuple(getattr(self.options, "methods", None) or ())
+
     def remarks(self, split: str) -> list[str]:
         """Return what a user should know of how a split was listed, one line each: rows left out, with their number."""
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
+LISTS = (".txt", ".json")
+TAR = ".tar"
 USE = {"detectors": "-d {}", "datasets": "-s {}", "metrics": "-p {}", "leaderboards": "`m2f2bench run {}`"}
 """How the command line takes a card's name, by the folder of its kind."""
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
@@ -122,7 +125,7 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
     """
     if find_card("datasets", name) is None and name not in ADAPTERS.names() and _slug(name) == name:
         for folder in (Path.cwd(), place.parent, place.parent.parent):
-            for ending in ("", *MANIFESTS):
+            for ending in ("", *MANIFESTS, *LISTS, TAR):
                 plain = _plain_folder_card(str(folder / f"{name}{ending}"))
                 if plain is not None and plain.name == name:
                     return plain
@@ -264,7 +267,8 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """Build a dataset.
 
-    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a card,
+    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a list of
+    pictures (.txt, .json), a WebDataset's tar, a card,
     or an `Adapter` object. `CARD@METHOD[+METHOD]` is a card with only these manipulations. A folder
     has the layout of a card, which is then used, or is in a form that needs none (`real` and `fake` in it, say). The data
     folder (`M2F2BENCH_DATA`) may also be the dataset's own, if the card's root is not in it. Raises DataError for a
@@ -332,7 +336,7 @@ def _checked(dataset: Dataset) -> Dataset:
 
 
 def _plain_folder_card(reference: str) -> DatasetCard | None:
-    """Return the card of a folder or manifest that is given instead of a card: the `folder` adapter on it."""
+    """Return the card of a folder, a manifest, a list or a tar that is given instead of a card; None for any other."""
     path = Path(reference).expanduser()
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
@@ -343,7 +347,24 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
         return card.placed(path.resolve().parent)
+    adapter, option = ("webdataset", "shards") if path.suffix.lower() == TAR else ("lists", "lists")
+    if path.is_file() and (path.suffix.lower() == TAR or _is_list(path)):
+        named = {option: [path.resolve().name]}
+        card = DatasetCard(name=_slug(path.stem), adapter=adapter, root=".", options=named)
+        return card.placed(path.resolve().parent)
     return None
+
+
+def _is_list(path: Path) -> bool:
+    """Return whether a file is given as a list of pictures: a text, or a JSON that is a list (a mapping is a card)."""
+    if path.suffix.lower() not in LISTS:
+        return False
+    if path.suffix.lower() == LISTS[0]:
+        return True
+    start = b""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        start = file.read(1024)
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) -> tuple[Card, type]:

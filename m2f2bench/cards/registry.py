@@ -212,6 +212,7 @@ ADAPTERS = Registry(
     "m2f2bench.adapters",
     {
         "celebdf": "m2f2bench.datasets.celebdf:CelebDFAdapter",
+        "conversations": "m2f2bench.datasets.conversations:ConversationsAdapter",
         "ddvqa": "m2f2bench.datasets.ddvqa:DDVQAAdapter",
         "dfd": "m2f2bench.datasets.ffpp_videos:DFDAdapter",
         "dfdc": "m2f2bench.datasets.dfdc:DFDCAdapter",
@@ -230,6 +231,11 @@ ADAPTERS = Registry(
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
         "uadfv": "m2f2bench.datasets.uadfv:UADFVAdapter",
         "wilddeepfake": "m2f2bench.datasets.wilddeepfake:WildDeepfakeAdapter",
+        "huggingface": "m2f2bench.datasets.huggingface:HuggingFaceAdapter",
+        "image-tree": "m2f2bench.datasets.image_tree:ImageTreeAdapter",
+        "lists": "m2f2bench.datasets.lists:ListsAdapter",
+        "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
+        "webdataset": "m2f2bench.datasets.webdataset:WebDatasetAdapter",
     },
 )
 register_backend = BACKENDS.register

@@ -1,0 +1,72 @@
+"""Names of splits as datasets write them, and folders listed quickly in natural order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..core.errors import DataError
+from .entries import natural
+from .images import IGNORED_NAMES
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Our name of a split by the words (lower case) that datasets have for it."""
+
+
+def split_in(text: str) -> str | None:
+    """Return the split that a file's or a folder's name speaks of (`FF_train-0001`), None if it names none.
+
+    Of several words the last counts: `train_val` is `val`.
+    """
+    words = re.split(r"[^a-z]+", text.lower())
+    return next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names in natural order. Frames' numbers with leading zeros, the usual case, are sorted as texts."""
+    found = list(names)
+    stems = {(len(name), name.partition(".")[2]) for name in found}
+    if len(stems) == 1 and all(name.partition(".")[0].isdigit() and name.isascii() for name in found):
+        return sorted(found)
+    return sorted(found, key=natural)
+
+
+def listing(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of a folder's folders and of its files, each in natural order, without hidden and ignored ones.
+
+    Raises `DataError` for a folder that cannot be listed.
+    """
+    folders, files = list[str](), list[str]()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES:
+                    continue
+                (folders if entry.is_dir() else files).append(entry.name)
+    except OSError as error:
+        raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
+    return in_order(folders), in_order(files)
+
+
+def no_split(source: object, split: str, counts: dict[str, int], all_test: bool = False) -> DataError:
+    """Return the error for a split without images; `counts` are the numbers of images, or of files, by split."""
+    there = ", ".join(f"{name} ({count})" for name, count in counts.items() if count) or "no images at all"
+    hint = " (without names of splits all is test)" if all_test else ""
+    return DataError(f"'{source}' has no {split} split: it has {there}{hint}")
+
+
+def first_named(names: Sequence[str], wanted: Iterable[str]) -> str | None:
+    """Return the first of the names that is, in any case, one of those wanted."""
+    known = set(wanted)
+    return next((name for name in names if name.lower() in known), None)

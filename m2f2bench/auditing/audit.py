@@ -9,18 +9,25 @@ from typing import Any
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.arguments import checked
-from ..core.errors import DataError, NothingJudged, first_line
+from ..core.errors import DataError, NothingJudged
 from ..core.errors import near as near_name
-from ..core.records import FAKE, ORIGINAL, Frame, Prediction
-from ..core.rows import from_predictions
+from ..core.records import FAKE, ORIGINAL, Frame
 from ..datasets.base import Adapter, close_adapter
-from ..datasets.dataset import Dataset, check_unique, list_frames, spread
+from ..datasets.dataset import spread
 from ..datasets.scenes import announce
 from ..loading import load_dataset
-from ..results.signature import data_hash, versions
+from ..results.signature import versions
 from . import duplicates, questions, shortcuts
 from .facts import Facts, gather
-from .report import SHOWN, Audit, Finding, Section, by_severity, first_few, plural
+from .listing import (
+    absent_findings,
+    list_splits,
+    split_counts,
+    unreadable,
+    unreadable_findings,
+    unreadable_section,
+)
+from .report import Audit, Finding, Section, by_severity, first_few, plural
 
 FRAMES_PER_VIDEO = 8
 SEED = 0
@@ -31,7 +38,7 @@ SCARCE = 0.1
 @checked
 def audit(
     dataset: str | DatasetCard | Adapter,
-    *,
+    *others: str | DatasetCard | Adapter,
     splits: Sequence[str] | str = (),
     limit: int | None = None,
     frames_per_video: int = FRAMES_PER_VIDEO,
@@ -42,7 +49,7 @@ def audit(
     resamples: int = 1000,
     workers: int = 0,
 ) -> Audit:
-    """Look for properties of a dataset that leak the label, and for data that count twice.
+    """Look for properties of a dataset that leak the label, and for data that count twice; of several, what they share.
 
     `dataset` is any reference that `load_dataset` takes. `splits`: the names of splits, by default all. Of each video
     `frames_per_video` frames are read, evenly spread (0: all); with `limit`, that many of each split, but people and
@@ -50,7 +57,12 @@ def audit(
     duplicates may differ. `probe`: also measure how well file type, dimensions, size, quantisation and high-pass energy
     predict the label. `kinds` of questions whose words are tested in the same way (empty: no questions). `seed` and
     `resamples` are for folds and intervals. Facts about frames are kept in the cache folder: an interrupted audit
-    continues, and a second audit is fast. Raises M2F2BenchError.
+    continues, and a second audit is fast.
+
+    With `others`, each dataset is compared with each other instead: people and videos of one that are in another by
+    name (within one corpus, see `source` and `people` of cards), and equal or nearly equal pictures. A split is then
+    named for all datasets, or as `DATASET:SPLIT` for one; `probe`, `kinds`, `seed` and `resamples` are for one dataset
+    alone. Raises M2F2BenchError.
     """
     if not 0 <= near <= 64:
         raise DataError(f"--near {near}: the distance of two 64-bit hashes is 0 to 64")
@@ -59,9 +71,19 @@ def audit(
         raise DataError(f"there are no questions of kind '{unknown[0]}'{near_name(unknown[0], questions.KINDS)}")
     if frames_per_video < 0:
         raise DataError(f"--frames-per-video {frames_per_video}: give 1 or more, or 0 for all frames")
-    loaded = load_dataset(dataset)
     selection = FrameSelection(which="uniform", count=frames_per_video) if frames_per_video else FrameSelection()
-    listed, absent = _list(loaded, (splits,) if isinstance(splits, str) else tuple(splits), selection)
+    named = (splits,) if isinstance(splits, str) else tuple(splits)
+    looked = {
+        "frames of a video": f"uniform{frames_per_video}" if frames_per_video else "all",
+        "limit": limit,
+        "near": near,
+    }
+    if others:
+        from .across import audit_across
+
+        return audit_across((dataset, *others), named, selection, limit=limit, workers=workers, settings=looked)
+    loaded = load_dataset(dataset)
+    listed, absent = list_splits(loaded, named, selection)
     for split in listed:
         announce(loaded, split, scenes=False)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
@@ -75,39 +97,13 @@ def audit(
     finally:
         close_adapter(loaded.adapter)
     settings = {
-        "frames of a video": f"uniform{frames_per_video}" if frames_per_video else "all",
-        "limit": limit,
-        "near": near,
+        **looked,
         "probe": probe,
         "questions": "+".join(kinds) or "none",
         "seed": seed,
         "resamples": resamples,
     }
     return _report(loaded.name, listed, absent, facts, asked, settings)
-
-
-def _list(
-    dataset: Dataset, named: Sequence[str], selection: FrameSelection
-) -> tuple[dict[str, Sequence[Frame]], dict[str, Exception]]:
-    """Return the frames of each split, and the missing splits with the adapter's error."""
-    listed: dict[str, Sequence[Frame]] = {}
-    absent: dict[str, Exception] = {}
-    for split in dict.fromkeys(named or dataset.splits):
-        dataset.check_split(split)
-        try:
-            frames = list_frames(dataset.adapter, split, selection)
-            if not frames:
-                raise DataError(f"split '{split}' of '{dataset.name}' has no frames")
-        except DataError as error:
-            if named:
-                raise
-            absent[split] = error
-            continue
-        check_unique(frames)
-        listed[split] = frames
-    if not listed:
-        raise next(iter(absent.values()), DataError(f"dataset '{dataset.name}' has no splits: name one with --split"))
-    return listed, absent
 
 
 def _report(
@@ -150,28 +146,7 @@ def _report(
         "unreadable": missing,
         "absent_splits": {split: str(error) for split, error in absent.items()},
     }
-    return Audit(name, by_severity(found), settings, _counts(listed, facts), details, tuple(sections), versions())
-
-
-def _counts(listed: dict[str, Sequence[Frame]], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
-    """Return, by split, the number of frames looked at, listed and readable, and the hash of what was read."""
-    out = {}
-    for split, frames in listed.items():
-        here = [one for one in facts if one.frame.split == split]
-        out[split] = {
-            "frames": len(here),
-            "listed": len(frames),
-            "readable": sum(one.pixels is not None for one in here),
-            "hash": data_hash(from_predictions(_row(one) for one in here)),
-        }
-    return out
-
-
-def _row(facts: Facts) -> Prediction:
-    """Return the row that a run would write for the frame, so that both have the same data hash."""
-    frame, digest = facts.frame, facts.pixels.digest if facts.pixels else ""
-    people = "+".join(frame.identities)
-    return Prediction(frame.id, frame.video, frame.method, people, frame.label, facts.status, None, digest)
+    return Audit(name, by_severity(found), settings, split_counts(listed, facts), details, tuple(sections), versions())
 
 
 def balance(frames: Sequence[Frame]) -> list[dict[str, Any]]:
@@ -265,45 +240,3 @@ def across_section(found: dict[str, Any]) -> Section:
     total = len(found["identities"]) + len(found["videos"])
     line = "No identity and no video is in two splits." if not total else f"{len(rows)} of {total:,} are shown."
     return Section("Identities and videos across splits", (line,), ("what", "name", "frames by split"), tuple(rows))
-
-
-def unreadable(facts: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Return every unreadable frame: id, split, method, status, reason."""
-    return [
-        {
-            "id": one.frame.id,
-            "split": one.frame.split,
-            "method": one.frame.method,
-            "status": one.status,
-            "reason": one.reason,
-        }
-        for one in facts
-        if one.pixels is None
-    ]
-
-
-def unreadable_findings(rows: Sequence[dict[str, Any]], facts: Sequence[Facts]) -> list[Finding]:
-    """Return one warning with the number of unreadable frames, by method, and the first one's reason."""
-    if not rows:
-        return []
-    methods = Counter(row["method"] for row in rows)
-    by_method = ", ".join(f"{method} {n:,}" for method, n in methods.most_common())
-    first = rows[0]
-    text = f"{plural(len(rows), 'frame')} of {len(facts):,} cannot be read ({by_method}), first {first['id']}: "
-    return [Finding("warning", "unreadable", text + first["reason"])]
-
-
-def unreadable_section(rows: Sequence[dict[str, Any]]) -> Section:
-    """Return a table of the first unreadable frames."""
-    shown = rows[: 5 * SHOWN]
-    cells = [(row["split"], row["id"], row["method"], row["status"], row["reason"]) for row in shown]
-    line = "Every frame can be read." if not rows else f"{len(shown)} of {len(rows):,} are shown."
-    return Section("Unreadable frames", (line,), ("split", "frame", "method", "status", "reason"), tuple(cells))
-
-
-def absent_findings(absent: dict[str, Exception]) -> list[Finding]:
-    """Return a note for each split that the adapter refuses."""
-    return [
-        Finding("note", "splits", f"split {split} was not audited: {first_line(error).partition(': ')[2]}")
-        for split, error in absent.items()
-    ]

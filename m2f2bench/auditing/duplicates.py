@@ -21,6 +21,7 @@ from .facts import THUMB, Facts
 from .report import Finding, Section, Severity, first_few, plural
 
 Codes = npt.NDArray[np.int64]
+Thumbs = npt.NDArray[np.float32]
 SAME_VIDEO, SHARED, APART, UNKNOWN = range(4)
 PEOPLE = ("same video", "someone in common", "no one in common", "people not known")
 """Relations of two frames' people. Not known: one of the two has no identities."""
@@ -201,12 +202,12 @@ def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
         same_bytes += int(((files[first] == files[second]) & known[first]).sum())
     seen = pd.DataFrame({"split": table.split, "video": table.video, "pixels": pixels})
     hashes = np.array([look.phash for _, look, _ in kept], dtype=np.uint64)
-    thumbs = _standardised([look.thumb for _, look, _ in kept])
+    thumbs = standardised([look.thumb for _, look, _ in kept])
     alike = Counter(table, (APART, UNKNOWN))
     for first, second, distance in near_pairs(hashes, near):
         counted = _counted(table, first, second) & (pixels[first] != pixels[second])
         first, second, distance = first[counted], second[counted], distance[counted]
-        looks = _correlation(thumbs, first, second) >= ALIKE
+        looks = correlation(thumbs, first, thumbs, second) >= ALIKE
         alike.add(first[looks], second[looks], distance[looks])
     return Duplicates(exact, alike, same_bytes, int(seen.duplicated().sum())), frames
 
@@ -217,7 +218,7 @@ def _counted(table: Table, first: Codes, second: Codes) -> npt.NDArray[np.bool_]
     return np.asarray(~same)
 
 
-def _standardised(thumbs: Sequence[bytes]) -> npt.NDArray[np.float32]:
+def standardised(thumbs: Sequence[bytes]) -> Thumbs:
     """Return thumbnails as [N, 256] with mean 0 and length 1; a flat thumbnail is all 0."""
     rows = np.frombuffer(b"".join(thumbs), dtype=np.uint8).reshape(len(thumbs), THUMB * THUMB).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True) if len(rows) else 0
@@ -225,12 +226,12 @@ def _standardised(thumbs: Sequence[bytes]) -> npt.NDArray[np.float32]:
     return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0))
 
 
-def _correlation(thumbs: npt.NDArray[np.float32], first: Codes, second: Codes) -> npt.NDArray[np.float32]:
-    """Return the correlation of each pair's thumbnails, computed in chunks."""
+def correlation(thumbs: Thumbs, first: Codes, others: Thumbs, second: Codes) -> npt.NDArray[np.float32]:
+    """Return the correlation of each pair of rows of standardised thumbnails, computed in chunks."""
     out = np.empty(len(first), dtype=np.float32)
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
-        out[part] = np.einsum("ij,ij->i", thumbs[first[part]], thumbs[second[part]])
+        out[part] = np.einsum("ij,ij->i", thumbs[first[part]], others[second[part]])
     return out
 
 
@@ -279,7 +280,7 @@ def to_json(found: Duplicates, frames: Sequence[Frame]) -> dict[str, Any]:
                 }
                 for kind, n in _ordered(one)
             ],
-            "first_groups": [[_name(frames[row]) for row in group] for group in groups[:100]],
+            "first_groups": [[name_of(frames[row]) for row in group] for group in groups[:100]],
         }
 
     exact = counter(found.exact) | {"pairs_of_equal_files": found.same_bytes, "repeats_in_a_video": found.repeats}
@@ -301,7 +302,7 @@ def section(found: Duplicates, frames: Sequence[Frame], near: int) -> Section:
     for what, counter in (("equal pixels", found.exact), ("near duplicates", found.near)):
         groups = counter.groups()
         if groups:
-            shown = first_few([" = ".join(_name(frames[r]) for r in group[:4]) for group in groups])
+            shown = first_few([" = ".join(name_of(frames[r]) for r in group[:4]) for group in groups])
             frames_in = plural(sum(map(len, groups)), "frame")
             lines.append(f"{plural(len(groups), 'group')} of {what} ({frames_in}): {shown}.")
     lines.append("Frames of one video in one split are similar by nature and are not counted.")
@@ -314,14 +315,14 @@ def _ordered(counter: Counter) -> list[tuple[Kind, int]]:
     return sorted(counter.counts.items(), key=lambda item: (not item[0].across, -item[0].people, not item[0].mixed))
 
 
-def _name(frame: Frame) -> str:
+def name_of(frame: Frame) -> str:
     """Return the frame's id with its split in front, unless the id itself begins with it."""
     return frame.id if frame.id.startswith(f"{frame.split}/") else f"{frame.split}:{frame.id}"
 
 
 def _pair_text(pair: Pair, frames: Sequence[Frame], near: bool) -> str:
     """Return `train:a = test:b`, or for near duplicates `train:a ~ test:b (4)` with the differing bits."""
-    first, second = _name(frames[pair.first]), _name(frames[pair.second])
+    first, second = name_of(frames[pair.first]), name_of(frames[pair.second])
     return f"{first} ~ {second} ({pair.distance})" if near else f"{first} = {second}"
 
 

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ..core.errors import CardError, near
 from ..core.parsing import Refused, read_yaml
@@ -78,6 +87,8 @@ class DetectorCard(Card):
     """Names of the datasets this detector has seen, so that a table can tell in-domain from cross-dataset."""
     training_sources: tuple[str, ...] = ()
     """The corpora of these datasets, from their cards, so that a table does not need the cards."""
+    training_people: tuple[str, ...] = ()
+    """Other corpora whose people are in these datasets too, from `people` on their cards."""
     licence: str = ""
     """The licence of code and weights."""
     reference: str = ""
@@ -86,6 +97,14 @@ class DetectorCard(Card):
     def weights_path(self) -> Path | None:
         """Return the path of the weights, resolved against the card's folder."""
         return None if self.weights is None else self.folder / Path(self.weights).expanduser()
+
+    @model_serializer(mode="wrap")
+    def _plainly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave an empty `training_people` out: identities and results from before the key stay what they were."""
+        values: dict[str, Any] = handler(self)
+        if not values.get("training_people", True):
+            del values["training_people"]
+        return values
 
 
 class DatasetCard(Card):
@@ -220,12 +239,23 @@ def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
 
 def corpus_of(dataset: str) -> str:
     """Return the corpus of a named dataset; its own name if it has no readable card."""
-    path = find_card("datasets", dataset) or find_card("datasets", dataset.rpartition("@")[0])
+    card = _dataset_card(dataset)
+    return card.corpus if card is not None else dataset
+
+
+def people_of(dataset: str) -> tuple[str, ...]:
+    """Return the other corpora whose people are in a named dataset; none if it has no readable card."""
+    card = _dataset_card(dataset)
+    return card.people if card is not None else ()
+
+
+def _dataset_card(name: str) -> DatasetCard | None:
+    path = find_card("datasets", name) or find_card("datasets", name.rpartition("@")[0])
     try:
         card = read_card("datasets", path) if path is not None else None
     except CardError:
         card = None
-    return card.corpus if isinstance(card, DatasetCard) else dataset
+    return card if isinstance(card, DatasetCard) else None
 
 
 def read_card(kind: str, path: Path) -> Card:

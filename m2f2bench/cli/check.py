@@ -105,8 +105,13 @@ def validate(
 
 
 def audit(
-    dataset: Annotated[str, DatasetArgument(help="Name, card, folder or manifest.")],
-    split: Annotated[list[str] | None, Option(help="Repeatable. Default: all splits.")] = None,
+    dataset: Annotated[
+        list[str], DatasetArgument(help="Name, card, folder or manifest; several: report what they share.")
+    ],
+    split: Annotated[
+        list[str] | None,
+        Option(help="Of several datasets DATASET:SPLIT is of one alone. Repeatable. Default: all splits."),
+    ] = None,
     limit: Annotated[int | None, Option(min=1, help="Read only N frames of each split, evenly spread.")] = None,
     frames_per_video: Annotated[int, Option(min=0, help="Frames taken evenly from a video; 0: all.")] = 8,
     near: Annotated[
@@ -125,7 +130,10 @@ def audit(
     signatures: SignaturesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions."""
+    """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions.
+
+    Of several datasets: people, videos and pictures of one that are in another. Shortcuts and questions are for one.
+    """
     settle(cards, data, redraw=redraw)
     from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
@@ -133,7 +141,7 @@ def audit(
 
     require_report_ending(out)
     report = look(
-        dataset,
+        *dataset,
         splits=split or (),
         limit=limit,
         frames_per_video=frames_per_video,

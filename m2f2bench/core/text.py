@@ -12,6 +12,9 @@ LONGEST_SHOWN = 40
 LARGEST = 2**63
 """Whole numbers are smaller than this in absolute value."""
 
+JOINT = re.compile(r"\+(?!\+?:)")
+"""The `+` between two people; the one in a corpus's name (`FaceForensics++:033`) is not."""
+
 
 def is_text(text: str) -> bool:
     """Return whether a text can be written as UTF-8; one with half of a surrogate pair cannot."""
@@ -25,6 +28,13 @@ def is_text(text: str) -> bool:
 def in_utf8(text: str) -> str:
     """Return a text that can be written as UTF-8; the bytes of a file's name that cannot become escapes (`\\udcff`)."""
     return text if text.isascii() or is_text(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def split_people(joined: str) -> list[str]:
+    """Return the people whose names are joined by `+`: `a+b`, or with their corpus `FaceForensics++:033+Mine:a`."""
+    if not joined:
+        return []
+    return JOINT.split(joined) if "+:" in joined else joined.split("+")
 
 
 def without_surrogates(text: str) -> str:

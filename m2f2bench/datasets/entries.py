@@ -24,9 +24,13 @@ from ..core.clips import Clip
 from ..core.errors import DataError
 from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
+<<<<<<< HEAD
 from ..core.text import in_utf8, quoted
 from .images import SPREADSHEET_ERRORS
 from .video import VIDEO_SUFFIXES
+=======
+from ..core.text import quoted, split_people
+>>>>>>> h-audit
 
 LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"
@@ -61,7 +65,7 @@ def _number_key(found: re.Match[str]) -> str:
 
 def people(text: str) -> tuple[str, ...]:
     """Return the identities that are joined by `+` in a text, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split("+") if part.strip()))
+    return tuple(dict.fromkeys(part.strip() for part in split_people(text) if part.strip()))
 
 
 @dataclass(slots=True)

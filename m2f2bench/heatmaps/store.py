@@ -15,7 +15,7 @@ import numpy as np
 from ..cards.protocols import HeatMapRules
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL, Frame, Locator
-from ..core.text import quoted
+from ..core.text import quoted, split_people
 from ..metrics.heatmaps import GRID, MEASURES
 from ..results.row_files import read_columns, typed, write_columns
 from ..results.store import MAPS, RowStore
@@ -90,7 +90,7 @@ class MapForm:
         """Return the row from its columns. Raises ValueError in one line if it cannot be a row."""
         if problem := self._problem(flat):
             raise ValueError(problem)
-        people = tuple(flat["identity"].split("+")) if flat["identity"] else ()
+        people = tuple(split_people(flat["identity"]))
         frame = Frame(
             flat["frame"], flat["video"], flat["label"], flat["method"], "", people, Locator(""), flat["picture"]
         )

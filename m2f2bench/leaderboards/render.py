@@ -47,6 +47,7 @@ SPECIAL = {character: rf"\{character}" for character in "&%$#_{}"}
 SPECIAL |= {character: rf"\text{name}{{}}" for character, name in NAMED.items()}
 SPECIAL |= {character: rf"$\{name}$" for character, name in MATHS.items()}
 SPECIAL |= {"[": "{[}", "]": "{]}", "–": "--", "—": "---", "†": r"\dag{}", "‡": r"\ddag{}"}
+SPECIAL |= {"§": r"\S{}"}
 """LaTeX of the characters that mean something there, or that its standard fonts have under a name."""
 FIT = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\box0}\else\box0\fi"
 """Make the table smaller if it is wider than the page."""
@@ -270,6 +271,7 @@ def _latex_legend(table: Table) -> str:
     if any(row.knows for row in table.rows):
         parts.append("without a rank: controls, which see no image")
     short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
+    short["§"] = r"\S{}: in-domain by people, another corpus with some of the same"
     parts += [short[mark] for mark in legends(table)]
     return "; ".join(parts) + "."
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal
 
+from ..cards.corpora import Domain, Trained
 from ..cards.folders import EXPLANATION
-from ..cards.models import Column, LeaderboardCard, corpus_of
+from ..cards.models import Column, LeaderboardCard, corpus_of, people_of
 from ..core.records import Score
 from ..metrics.metric import Metric
 from ..metrics.names import AT_HALF, AVERAGE
@@ -69,11 +69,12 @@ class TableColumn:
         return " · ".join(part for part in (self.place, *what, "oracle threshold" * self.oracle, self.note) if part)
 
 
-MARKS = {"": "", "dataset": "†", "corpus": "‡"}
+MARKS = {"": "", "dataset": "†", "corpus": "‡", "people": "§"}
 LEGENDS = {
     "dataset": "in-domain: the detector was trained on this dataset's training split.",
     "corpus": "in-domain: the detector was trained on the same corpus (people and videos) in another form: another "
     "compression, other crops or manipulations.",
+    "people": "in-domain by people: the detector was trained on another corpus, and some people are in both.",
 }
 
 
@@ -82,20 +83,21 @@ class Cell:
     """One number and how it was measured.
 
     `coverage` is of units, `frame_coverage` of frames (None if the result does not have it). `domain` is `dataset` if
-    the detector was trained on this dataset, `corpus` if it was trained on another of the same people and videos, else
-    empty. `best`: paired tests show that it is better than every other of its column.
+    the detector was trained on this dataset, `corpus` if it was trained on another of the same people and videos,
+    `people` if it was trained on another corpus and some people are in both, else empty. `best`: paired tests show
+    that it is better than every other of its column.
     """
 
     score: Score
     coverage: float
-    domain: Literal["", "dataset", "corpus"]
+    domain: Domain
     signature: str
     best: bool = False
     frame_coverage: float | None = None
 
     @property
     def in_domain(self) -> bool:
-        """Whether the detector was trained on the same corpus."""
+        """Whether the detector was trained on the same people, or some of them."""
         return bool(self.domain)
 
     @property
@@ -229,12 +231,12 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     for result in results:
         grouped.setdefault((result.detector, short(result.measured, BY)), []).append(result)
     rows = []
-    corpus = cache(corpus_of)
+    looked_up = (cache(corpus_of), cache(people_of))
     for (detector, signature), own in grouped.items():
         # Coverage, environment and heat maps may differ.
         whole = {short(result.measured, (*DETECTOR, MAP)) for result in own}
         signature = whole.pop() if len(whole) == 1 else signature
-        cells = tuple(_cell(column, own, corpus) for column in columns)
+        cells = tuple(_cell(column, own, looked_up) for column in columns)
         if any(cells):
             knows = known_to(detector) if own[0].task == EXPLANATION else ""
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None, knows))
@@ -247,27 +249,34 @@ def legends(table: Table) -> dict[str, str]:
     return {MARKS[domain]: text for domain, text in LEGENDS.items() if domain in found}
 
 
-def domain_of(result: Result, corpus: Callable[[str], str] = corpus_of) -> Literal["", "dataset", "corpus"]:
-    """Return whether a result's detector was trained on its dataset, on another of the same corpus, or on neither.
+LookUp = tuple[Callable[[str], str], Callable[[str], tuple[str, ...]]]
+"""Functions that return a dataset's corpus, and other corpora whose people are in it, by the dataset's name."""
 
-    The result and the detector's card name the corpora. Older ones only name datasets: `corpus` returns the corpus of
-    one, by default from its card. Case is ignored.
+
+def domain_of(
+    result: Result,
+    corpus: Callable[[str], str] = corpus_of,
+    people: Callable[[str], tuple[str, ...]] = people_of,
+) -> Domain:
+    """Return whether a result's detector was trained on its dataset, its corpus, some of its people, or none of these.
+
+    The result and the detector's card name the corpora. Older ones only name datasets: `corpus` and `people` return
+    those of one, by default from its card. Case is ignored.
     """
-    if result.dataset in result.training_datasets:
-        return "dataset"
-    named = result.detector_card.get("training_sources") or ()
-    corpora = {str(name).casefold() for name in (*named, *map(corpus, result.training_datasets))}
-    return "corpus" if (result.source or corpus(result.dataset)).casefold() in corpora else ""
+    sources, others = (result.detector_card.get(key) or () for key in ("training_sources", "training_people"))
+    trained = Trained.of(result.training_datasets, sources, others, corpus, people)
+    own = (result.source, result.people) if result.source else (corpus(result.dataset), people(result.dataset))
+    return trained.common(result.dataset, *own)[0]
 
 
-def _cell(column: TableColumn, results: Sequence[Result], corpus: Callable[[str], str]) -> Cell | None:
+def _cell(column: TableColumn, results: Sequence[Result], looked_up: LookUp) -> Cell | None:
     for result in results:
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
         if same and measure_signature(result.measured) == column.signature:
             groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
             score = groups.get(column.method, {}).get(column.metric)
             if score is not None:
-                domain = domain_of(result, corpus)
+                domain = domain_of(result, *looked_up)
                 return Cell(score, result.coverage, domain, result.signature, frame_coverage=result.frame_coverage)
     return None
 

@@ -178,6 +178,7 @@ class _Result(_Form):
     training_datasets: tuple[Text, ...] = ()
     warnings: tuple[Text, ...] = ()
     source: Text = ""
+    people: tuple[Text, ...] = ()
     predictions: Text = ""
     protocol_card: dict[Text, Any] = {}
     detector_card: dict[Text, Any] = {}

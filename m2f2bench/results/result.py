@@ -18,7 +18,7 @@ from ..metrics.registry import metric_of, title
 if TYPE_CHECKING:
     import pandas as pd
 
-OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings")
+OMITTED = ("labels", "regions", "details", "frame_coverage", "warnings", "people")
 """Fields that a result file leaves out if they are empty."""
 
 
@@ -30,7 +30,8 @@ class Result:
     frames, None if it is not known (results of older versions, and of answers). `statuses` counts the planned frames
     by status. `signature` is the short form of `measured`, whose fields say how the numbers were measured.
     `predictions` is the hash of the scored rows. `average` is each metric's mean over the methods. `source` is the
-    corpus that the dataset's people and videos come from, empty if unknown. `threshold` has the policy, the value,
+    corpus that the dataset's people and videos come from, empty if unknown; `people` are other corpora whose people are
+    in it. `threshold` has the policy, the value,
     whether it is an `oracle` (picked on the same scores), and in `from` the validation scores it was picked on.
     `clusters` has the unit that the bootstrap resamples (`by`) and the number of them (`n`). `reliability` has the
     bins of the expected calibration error. `warnings` are lines about what makes the numbers doubtful: scores that
@@ -73,6 +74,7 @@ class Result:
     versions: dict[str, str] = field(default_factory=dict)
     frame_coverage: float | None = None
     warnings: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -166,6 +168,7 @@ class Result:
             values[name] = {g: {k: Score.from_json(s) for k, s in scores.items()} for g, scores in groups.items()}
         values["training_datasets"] = tuple(data.get("training_datasets", ()))
         values["warnings"] = tuple(data.get("warnings", ()))
+        values["people"] = tuple(data.get("people", ()))
         return cls(**values)
 
 

@@ -15,6 +15,7 @@ from ..core.connected import connected, factorize, first_rows
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL
 from ..core.rows import Rows, Strings, Units
+from ..core.text import split_people
 from ..metrics.names import AVERAGE
 
 FEWEST_CLUSTERS = 10
@@ -84,7 +85,7 @@ def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
     videos = _codes(rows.video, rows.method)
     if wanted == "video" or not (rows.identity != "").any():
         return videos, "video" if int(videos.max(initial=-1)) + 1 < len(rows) else "frame"
-    people = connected(videos.tolist(), [text.split("+") if text else [] for text in rows.identity.tolist()])
+    people = connected(videos.tolist(), [split_people(text) for text in rows.identity.tolist()])
     sizes = np.bincount(people)
     if len(sizes) < FEWEST_CLUSTERS or sizes.max() > len(rows) / 2:
         return videos, "video"

@@ -147,10 +147,11 @@ class Job(abc.ABC, Generic[R]):
 
     def origin(self, judge: Judge, warnings: tuple[str, ...] = ()) -> Origin:
         """Return where a detector's rows come from; `warnings` are lines about doubts on the detector."""
-        card, corpus = judge.detector.card, self.dataset.card.corpus
-        scenes = scene_warning(self.dataset.card)
+        card, own = judge.detector.card, self.dataset.card
+        scenes = scene_warning(own)
         warnings = tuple(dict.fromkeys([scenes, *warnings])) if scenes else warnings
-        return Origin(self.dataset.name, self.split, self.limit, judge.fields, card, judge.made, corpus, warnings)
+        made = (judge.fields, card, judge.made, own.corpus, warnings, own.people)
+        return Origin(self.dataset.name, self.split, self.limit, *made)
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:
         """Return the store of a detector's rows in its folder."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cards.corpora import shared_line
 from ..cards.folders import DEFAULT_SUITE, DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.arguments import checked
@@ -142,6 +143,7 @@ def run(
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
         names.add(detector.card.name)
         judge = identify_judge(detector)
+        _tell_shared(detector.card, jobs)
         for job, known in zip(jobs, prepared, strict=True):
             try:
                 results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))
@@ -153,6 +155,13 @@ def run(
         close_adapter(dataset.adapter)
     _refuse_failed(failed, results, folder)
     return results
+
+
+def _tell_shared(card: DetectorCard, jobs: Sequence[Job[Any]]) -> None:
+    """Log a line for each dataset whose people the detector has seen in another one; boards mark these numbers."""
+    for line in dict.fromkeys(shared_line(card, job.dataset.card) for job in jobs):
+        if line:
+            log.info("%s", line)
 
 
 def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Path) -> None:

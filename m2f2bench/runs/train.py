@@ -313,12 +313,14 @@ def _write(planned: _Planned, report: FitReport) -> None:
     before = [*([job.start] if job.start is not None else []), card]
     datasets = dict.fromkeys([*(name for one in before for name in one.training_datasets), dataset.name])
     sources = [*(name for one in before for name in one.training_sources), dataset.card.corpus]
+    people = dict.fromkeys([*(name for one in before for name in one.training_people), *dataset.card.people])
     trained = card.model_copy(
         update={
             "backend": source.backend(card),
             "weights": report.weights.name,
             "training_datasets": tuple(datasets),
             "training_sources": tuple(dict.fromkeys(sources)),
+            "training_people": tuple(people),
             "training": job.settings,
             "options": moved({**card.options, **report.options}, [one.folder for one in before], out),
             "input": report.input or card.input,
@@ -329,6 +331,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "detector": card.name,
         "dataset": dataset.name,
         "training_sources": list(trained.training_sources),
+        **({"training_people": list(people)} if people else {}),
         "stage": job.stage,
         "seed": job.settings.seed,
         "card": without_folders(card.model_dump(mode="json")),

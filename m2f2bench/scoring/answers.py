@@ -172,7 +172,8 @@ def gather_answers(
     drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
     fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
-    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), plan.dataset.card.corpus)
+    of = plan.dataset.card
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, people=of.people)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

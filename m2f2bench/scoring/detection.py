@@ -145,7 +145,8 @@ def load_rows(path: str | Path | InMemory, source: Source = OWN) -> ScoredRows:
     if source.dataset is not None:
         loaded = source.dataset if isinstance(source.dataset, Dataset) else load_dataset(source.dataset)
         rows = against(rows, loaded, source.split, card, place)
-        origin = replace(origin, data=loaded.name, split=source.split, limit=None, source=loaded.card.corpus)
+        of = loaded.card
+        origin = replace(origin, data=of.name, split=source.split, limit=None, source=of.corpus, people=of.people)
     else:
         _refuse_picking(rows, card, stored, place)
     picked = None

@@ -45,7 +45,8 @@ class Origin:
     """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
 
     `predicted` has the device and versions that made the rows, empty if unknown; `source` is the dataset's corpus,
-    empty if unknown; `warnings` say what the run found doubtful about the detector, one line each.
+    empty if unknown; `warnings` say what the run found doubtful about the detector, one line each; `people` are other
+    corpora whose people are in the dataset.
     """
 
     data: str
@@ -56,6 +57,7 @@ class Origin:
     predicted: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     warnings: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
 
 def stored_origin(stored: Stored) -> Origin:
@@ -64,7 +66,8 @@ def stored_origin(stored: Stored) -> Origin:
     by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     warnings = of_detector(result.warnings)
-    return Origin(result.dataset, result.split, result.limit, by, card, result.predicted, result.source, warnings)
+    place, made = (result.dataset, result.split, result.limit), (result.predicted, result.source, warnings)
+    return Origin(*place, by, card, *made, result.people)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,7 @@ class Scored:
             "measured": self.measured,
             "training_datasets": card.training_datasets if card else (),
             "source": self.origin.source,
+            "people": self.origin.people,
             "protocol_card": self.protocol.model_dump(mode="json"),
             "detector_card": without_folders(card.model_dump(mode="json")) if card else {},
             "predicted": self.origin.predicted,

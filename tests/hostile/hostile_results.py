@@ -97,6 +97,7 @@ WRONG: dict[str, list[Any]] = {
     "reliability": [None, {}, "x", [None], [{"n": "x"}]],
     "training_datasets": [None, "abc", [1], {"a": 1}],
     "source": [None, 7],
+    "people": [None, "abc", [1], {"a": 1}],
     "predictions": [None, 7, "../../etc/passwd"],
     "protocol_card": [None, [], {"name": 7}],
     "detector_card": [None, [], {"name": "a", "backend": "evil.py:X"}],

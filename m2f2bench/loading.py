@@ -31,6 +31,7 @@ from .core.guests import guest
 from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
+from .datasets.recognition import at_its_root, card_of_folder, form_of
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
 from .metrics.registry import known_metric, load_metric, notes
@@ -266,9 +267,11 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """Build a dataset.
 
-    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder with `real` and `fake` in it, a manifest
-    (.csv, .jsonl), a list of pictures (.txt, .json), a WebDataset's tar, a card, or an `Adapter` object.
-    `CARD@METHOD[+METHOD]` is a card with only these manipulations.
+    `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a list of
+    pictures (.txt, .json), a WebDataset's tar, a card, or an `Adapter` object. `CARD@METHOD[+METHOD]` is a card with
+    only these manipulations. A folder has the layout of a card, which is then used, or is in a form that needs none
+    (`real` and `fake` in it, say). The data folder (`M2F2BENCH_DATA`) may also be the dataset's own, if the card's root
+    is not in it. Raises DataError for a folder with the layouts of several cards.
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)
@@ -280,7 +283,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     if isinstance(reference, str):
         plain = _plain_folder_card(reference)
         if plain is not None:
-            reference = plain
+            reference = card_of_folder(reference) or plain
     card, cls = _card_and_class("datasets", reference, ADAPTERS, "dataset")
     dataset_card = cast(DatasetCard, card)
     if not issubclass(cls, Adapter):
@@ -290,6 +293,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
         root = dataset_card.root_path()
         with guest(f"dataset '{card.name}'"):
             adapter = cls(root=root, options=options)
+            adapter = at_its_root(adapter, dataset_card)
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -336,7 +340,8 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
-        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
+        at = path.resolve()
+        return DatasetCard(name=_slug(at.name), adapter=form_of(at), root=".").placed(at)
     if path.suffix in MANIFESTS and path.is_file():
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)

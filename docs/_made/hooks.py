@@ -1,4 +1,5 @@
-"""Hooks of mkdocs: the reference pages, made from the code, and the values of the findings, from committed results."""
+"""Hooks of mkdocs: the reference pages, made from the code, the tables of datasets, from their cards, and the
+values of the findings, from committed results."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in the values of a page of findings."""
+    """Fill in the values of a page of findings, and the tables of the page of datasets."""
+    if page.file.src_uri == "datasets.md":
+        tables: str = runpy.run_path(str(HERE / "datasets.py"))["fill"](markdown)
+        return tables
     if not page.file.src_uri.startswith("findings/"):
         return markdown
     text: str = runpy.run_path(str(HERE / "findings.py"))["fill"](markdown)

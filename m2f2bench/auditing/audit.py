@@ -14,6 +14,7 @@ from ..core.errors import near as near_name
 from ..core.records import FAKE, ORIGINAL, Frame
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import spread
+from ..datasets.scenes import announce
 from ..loading import load_dataset
 from ..results.signature import versions
 from . import duplicates, questions, shortcuts
@@ -83,6 +84,8 @@ def audit(
         return audit_across((dataset, *others), named, selection, limit=limit, workers=workers, settings=looked)
     loaded = load_dataset(dataset)
     listed, absent = list_splits(loaded, named, selection)
+    for split in listed:
+        announce(loaded, split, scenes=False)
     wanted = [frame for frames in listed.values() for frame in spread(frames, limit)]
     try:
         facts = gather(loaded, wanted, workers)

@@ -14,11 +14,14 @@ from ..cards.folders import KINDS, OWN, iter_cards
 from ..core.errors import CardError, CheckFailed, M2F2BenchError, near
 from ..core.parsing import Refused, read_yaml
 from . import complete
-from .options import CardsOption, DataOption, JsonOption, settle
+from .options import CardsOption, DataOption, DatasetArgument, JsonOption, settle
 from .output import echo_json, in_terminal, line_width, one_line, say
 from .terminal import folded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..auditing.holdings import Finding
     from ..cards.registry import Registry
 
 log = logging.getLogger("m2f2bench")
@@ -51,6 +54,11 @@ def list_names(
     else:
         parts = [_lines(rows) if kind else f"{one}\n{_lines(rows, '  ', True)}" for one, rows in found.items()]
         say("\n".join(parts), nl=False)
+    if kind == "datasets":
+        log.info(
+            "in brackets: what a frame is (crops of faces, whole scenes, any images), then the splits; "
+            "`m2f2bench describe NAME` says how to get the data, `m2f2bench doctor NAME` whether it is all there"
+        )
     if kind == "metrics":
         log.info("these are metrics; `m2f2bench list protocols` lists the protocols' cards")
     for problem in broken[:-1]:
@@ -81,8 +89,8 @@ def _listed(kind: str, broken: list[M2F2BenchError]) -> list[dict[str, Any]]:
     rows = []
     for path in sorted(iter_cards(CARDS[kind]), key=lambda path: path.stem):
         try:
-            name, description = _summary(CARDS[kind], path)
-            rows.append({"name": name, "description": " ".join(description.split()), "path": str(path)})
+            name, description, facts = _summary(CARDS[kind], path)
+            rows.append({"name": name, "description": " ".join(description.split()), **facts, "path": str(path)})
         except CardError as error:
             broken.append(error)
     return rows
@@ -97,23 +105,29 @@ def _metrics() -> dict[str, str]:
     return {name: str(fact) for name, fact in FACTS.items()} | dict.fromkeys(sorted(others), "of an installed package")
 
 
-def _summary(kind: str, path: Path) -> tuple[str, str]:
-    """Return a card's name and description. Raises CardError for a card with mistakes.
+def _summary(kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
+    """Return a card's name, its description and, of a dataset, what it shows and its splits.
 
-    This package's own cards are not checked, which the tests do: their models take longer than all the rest of `list`.
+    Raises CardError for a card with mistakes. This package's own cards are not checked, which the tests do: their
+    models take longer than all the rest of `list`.
     """
+    facts: dict[str, Any] = {}
     if path.parent.parent in OWN:
         try:
             card = read_yaml(path)
             name, description = card["name"], card["description"]
+            if kind == "datasets":
+                facts = {"shows": card.get("shows", "crops"), "splits": list(card.get("splits") or [])}
         except (Refused, TypeError, KeyError):  # such as a description that its base has
             name, description = None, None
         if isinstance(name, str) and isinstance(description, str) and name == path.stem:
-            return name, description
-    from ..cards.models import read_card
+            return name, description, facts
+    from ..cards.models import DatasetCard, read_card
 
     checked = read_card(kind, path)
-    return checked.name, checked.description
+    if isinstance(checked, DatasetCard):
+        facts = {"shows": checked.shows, "splits": list(checked.splits or ())}
+    return checked.name, checked.description, facts
 
 
 def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) -> str:
@@ -123,11 +137,13 @@ def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) ->
     lines = []
     for row in rows:
         parts = [row["description"]]
+        if "shows" in row and not short:
+            parts[0] += f" [{', '.join([row['shows'], *row['splits']])}]"
         if in_terminal() and short:
             text = row["description"]
             parts = [text if len(text) <= room else f"{text[: room - 1]}…"]
         elif in_terminal():
-            parts = folded(row["description"], room)
+            parts = folded(parts[0], room)
         names = [row["name"], *[""] * (len(parts) - 1)]
         lines += [f"{indent}{name:<{width}}  {part}".rstrip() for name, part in zip(names, parts, strict=True)]
     return "".join(f"{line}\n" for line in lines)
@@ -235,20 +251,52 @@ def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
-def doctor(cards: CardsOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine: versions, devices, offline weights, data, cards."""
+def doctor(
+    dataset: Annotated[
+        str | None, DatasetArgument(help="Hold its folder against its card. Default: check this machine.")
+    ] = None,
+    split: Annotated[list[str] | None, Option(help="Of the dataset. Repeatable. Default: all splits.")] = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine (versions, devices, weights, data, cards), or, with DATASET, the files of a dataset.
+
+    Of a dataset it says what is there, what is missing or odd, and which counts differ from the card; --data is the
+    data folder or the dataset's own. Exit status 1 if anything is.
+    """
     settle(cards, data)
+    if dataset is not None:
+        from ..auditing.holdings import hold
+
+        held = hold(dataset, split or ())
+        if as_json:
+            echo_json(held.to_json())
+        else:
+            _print_findings(held.findings)
+        if not held.whole:
+            failed = [one for one in held.findings if one.ok is False]
+            more = f" ({len(failed)} findings)" if len(failed) > 1 else ""
+            raise CheckFailed(f"dataset '{held.dataset}' is not whole{more}: {failed[0].what}: {failed[0].detail}")
+        return
+    if split:
+        raise CardError("--split is of a dataset: name it too, m2f2bench doctor DATASET")
     from .doctor import examine
 
     findings = examine()
     if as_json:
         echo_json([{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings])
         return
+    _print_findings(findings)
+    wrong = [f for f in findings if f.ok is False]
+    if wrong:
+        raise CheckFailed(f"{len(wrong)} checks failed, first {wrong[0].what}: {wrong[0].detail}")
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """Print a line for each finding; in a terminal its detail is wrapped."""
     width = max(len(finding.what) for finding in findings) + 1
     for finding in findings:
         mark = {True: "ok  ", False: "FAIL", None: "–   "}[finding.ok]
         detail = folded(finding.detail, max(line_width() - width - 7, 20)) if in_terminal() else [finding.detail]
         say(f"{mark}  {finding.what:<{width}}" + ("\n" + " " * (width + 6)).join(detail))
-    failed = [f for f in findings if f.ok is False]
-    if failed:
-        raise CheckFailed(f"{len(failed)} checks failed, first {failed[0].what}: {failed[0].detail}")

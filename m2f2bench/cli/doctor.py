@@ -1,4 +1,4 @@
-"""Checks of the command `doctor`."""
+"""Checks of this machine by the command `doctor`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..auditing.holdings import Finding
 from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, KINDS, iter_cards
 from ..cards.models import DatasetCard, read_card
 from ..core.errors import M2F2BenchError, first_line
@@ -28,15 +28,6 @@ EXTRAS = (
     ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),
 )
 """Optional parts: (part, module, package, extra)."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. `ok` is None for an optional part that is absent."""
-
-    what: str
-    ok: bool | None
-    detail: str
 
 
 def examine() -> list[Finding]:

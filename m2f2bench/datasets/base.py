@@ -135,6 +135,20 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return what a user should know of how a split was listed, one line each: rows left out, with their number."""
         return []
 
+    def listed(self, split: str) -> Sequence[Clip] | None:
+        """Return the videos of a split without opening any of them, or None if only `frames` knows them.
+
+        A clip with the items `()` is a video file whose frames are not counted.
+        """
+        return None
+
+    def lacking(self, split: str) -> list[str]:
+        """Return the listed videos of a split that their container file does not have; it is opened, nothing decoded.
+
+        Only for containers of many videos or pictures: files that do not exist are found without it.
+        """
+        return []
+
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
         """Return the questions of a split; `kind` is `blind`, `released` or `judge`. Empty for most datasets."""
         return []
@@ -164,6 +178,10 @@ class ClipAdapter(Adapter[OptionsT]):
     @abc.abstractmethod
     def clips(self, split: str) -> Sequence[Clip]:
         """Return the videos of a split in order, each once. Raises `DataError` as `frames` does."""
+
+    def listed(self, split: str) -> Sequence[Clip]:
+        """Return the videos of a split: those of `clips`, unless a subclass can list them with less work."""
+        return self.clips(split)
 
     def frames(self, split: str) -> Sequence[Frame]:
         """Return all frames of a split, by video; see `clips`."""
@@ -270,6 +288,37 @@ def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]
     """Return the known manipulated regions by frame id. Raises DataError if that fails."""
     call, wanted = f"altered_regions('{split}')", "a dictionary of sets by frame id"
     found: dict[str, frozenset[str]] = _ask(adapter, call, lambda: adapter.altered_regions(split), dict, wanted)
+    return found
+
+
+def listed_of(adapter: Adapter, split: str) -> Sequence[Clip] | None:
+    """Return the videos of a split, or None if only `frames` knows them. Raises DataError as `frames_of` does."""
+    call, wanted = f"listed('{split}')", "a list of m2f2bench.core.clips.Clip, or None"
+    found = _ask(adapter, call, lambda: adapter.listed(split), (list, tuple, type(None)), wanted)
+    for one in found or ():
+        _check_type(adapter, call, one, Clip, wanted)
+    return cast("Sequence[Clip] | None", found)
+
+
+def fits_of(adapter: Adapter) -> bool:
+    """Return whether the adapter's root looks like its layout. Raises DataError if the adapter fails."""
+    return bool(_ask(adapter, "fits()", adapter.fits, bool, "True or False"))
+
+
+def remarks_of(adapter: Adapter, split: str) -> list[str]:
+    """Return the remarks on how a split was listed. Raises DataError if that fails."""
+    return _texts(adapter, f"remarks('{split}')", lambda: adapter.remarks(split))
+
+
+def lacking_of(adapter: Adapter, split: str) -> list[str]:
+    """Return the videos of a split that their container file does not have. Raises DataError if that fails."""
+    return _texts(adapter, f"lacking('{split}')", lambda: adapter.lacking(split))
+
+
+def _texts(adapter: Adapter, call: str, ask: Callable[[], Any]) -> list[str]:
+    found = list(_ask(adapter, call, ask, (list, tuple), "a list of texts"))
+    for one in found:
+        _check_type(adapter, call, one, str, "a list of texts alone")
     return found
 
 

@@ -77,6 +77,10 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
             raise DataError(f"DD-VQA split '{split}' is empty: no images in '{folder}'")
         return [found[key] for key in sorted(found)]
 
+    def fits(self) -> bool:
+        """Return whether the root has a folder of images at this compression."""
+        return self.root is not None and (self.root / "DDVQA_images" / self.options.compression).is_dir()
+
     def questions(self, split: str, kind: str = "blind") -> list[Question]:
         """Return the questions whose image exists, ordered by frame and then as in the file.
 

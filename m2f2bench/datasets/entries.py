@@ -11,43 +11,56 @@ import io
 import json
 import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..core.clips import Clip
 from ..core.errors import DataError
 from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
+<<<<<<< HEAD
+from ..core.text import in_utf8, quoted
+from .images import SPREADSHEET_ERRORS
+from .video import VIDEO_SUFFIXES
+=======
 from ..core.text import quoted, split_people
+>>>>>>> h-audit
 
 LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"
 """The method of a fake without a given method."""
 
-NaturalKey = tuple[list[tuple[str, int, str]], str]
+NaturalKey = tuple[str, str]
 MOST = 1 << 28
 """Bytes of a manifest."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture", "time", "index"]
+ColumnName = Literal["path", "label", "video", "method", "split", "identity", "picture", "time", "index", "mask"]
 COLUMNS: tuple[ColumnName, ...] = get_args(ColumnName)
+SPLIT = COLUMNS.index("split")
 TIMES: tuple[ColumnName, ...] = ("time", "index")
 """The columns of a frame's time in its video, the first counts most."""
 
+NO_TIMES: tuple[None, ...] = (None,) * len(TIMES)
+
 _BINARY = re.compile(r"([01])(?:\.0*)?")
+_DIGITS = re.compile("[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,4})?", re.ASCII | re.IGNORECASE)
 
 
 def natural(text: str) -> NaturalKey:
     """Return a sort key under which frame_2 comes before frame_10; different texts have different keys."""
-    key = []
-    for between, number in re.findall(r"([^0-9]*)([0-9]*)", text):
-        digits = number.lstrip("0")  # a number as its length and its digits: there may be any number of these
-        key.append((between, len(digits), digits))
-    return key, text
+    return _DIGITS.sub(_number_key, text) + "\0\0", text
+
+
+def _number_key(found: re.Match[str]) -> str:
+    digits = found[0].lstrip("0")  # a number as its length and its digits: there may be any number of these
+    return f"\0{chr(min(len(digits), sys.maxunicode))}{digits}"
 
 
 def people(text: str) -> tuple[str, ...]:
@@ -55,38 +68,66 @@ def people(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in split_people(text) if part.strip()))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Entry:
-    """One image with its label and names; `where` is its place in an error message.
+    """One image or video file with its label and names.
 
-    `times` is its time in the video, the first counts most; None if unknown.
+    `line` is its place in the list `source`, 0 if it is in none. `times` is its time in the video, the first counts
+    most; None if unknown. `mask` is the file of its mask.
     """
 
     id: str
-    path: Path
+    path: str
     label: int
     split: str
-    where: str
     method: str = ""
     video: str = ""
     identities: tuple[str, ...] = ()
     picture: str = ""
-    times: tuple[Decimal | None, ...] = ()
+    times: tuple[Decimal | None, ...] = NO_TIMES
+    mask: str = ""
+    line: int = 0
+    source: Path | None = None
+
+    @property
+    def where(self) -> str:
+        """Its place in an error message."""
+        return f"manifest '{self.source}' line {self.line}" if self.line else f"'{self.path}'"
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video file, by its name."""
+        return self.path[self.path.rfind(".") :].lower() in VIDEO_SUFFIXES
 
     def frame(self) -> Frame:
-        """Return the frame; see `FolderAdapter` for its method and video. Raises `DataError`."""
+        """Return the frame of an image; see `FolderAdapter` for its method and video. Raises `DataError`."""
+        video, method = self._names()
+        # A picture's name is unique only within its video.
+        picture = f"{video}/{self.picture}" if self.picture else ""
+        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(self.path), picture)
+
+    def clip(self) -> Clip:
+        """Return the clip of a video file, whose frames are to be counted. Raises `DataError`."""
+        video, method = self._names()
+        return Clip(video, self.label, method, self.split, self.identities, Locator(self.path), ())
+
+    def group(self) -> str:
+        """Return the name of the frame's video. Raises `DataError`."""
+        name = self._names()[0]
+        return name if name.isascii() else in_utf8(name)
+
+    def _names(self) -> tuple[str, str]:
+        """Return the names of the video and of the method."""
         if self.label == FAKE and self.method == ORIGINAL:
             raise DataError(
                 f"{self.where}: a fake has the method '{ORIGINAL}', which is reserved for real images; rename it"
             )
         method = ORIGINAL if self.label == REAL else self.method or NO_METHOD
-        origin = f"{ORIGINAL}/{self.method}" if self.label == REAL and self.method not in ("", ORIGINAL) else method
         video = self.id
         if self.video:
+            origin = f"{ORIGINAL}/{self.method}" if self.label == REAL and self.method not in ("", ORIGINAL) else method
             video = self.video if self.video.startswith(f"{origin}/") else f"{origin}/{self.video}"
-        # A picture's name is unique only within its video.
-        picture = f"{video}/{self.picture}" if self.picture else ""
-        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(str(self.path)), picture)
+        return video, method
 
 
 def in_time(entries: Sequence[Entry]) -> list[Entry]:
@@ -96,13 +137,21 @@ def in_time(entries: Sequence[Entry]) -> list[Entry]:
     from; without these, by the names of the files. Names are in natural order. Raises `DataError` for a video in which
     only some pictures have a time, and for a picture with two times.
     """
-    videos: dict[str, list[tuple[Entry, Frame]]] = {}
+    videos: dict[str, Entry | list[Entry]] = {}
     for entry in entries:
-        frame = entry.frame()
-        videos.setdefault(frame.video, []).append((entry, frame))
+        name = entry.group()
+        others = videos.setdefault(name, entry)  # a list only for several: most lists name each picture a video
+        if others is not entry:
+            if isinstance(others, list):
+                others.append(entry)
+            else:
+                videos[name] = [others, entry]
     ordered: list[Entry] = []
     for name in sorted(videos, key=natural):
-        group = [entry for entry, _ in videos[name]]
+        group = videos[name]
+        if isinstance(group, Entry):
+            ordered.append(group)
+            continue
         _check_times(group, name)
         pictured = all(entry.picture for entry in group)
         ordered += sorted(group, key=partial(_place, pictured=pictured))
@@ -147,68 +196,130 @@ def read_manifest(path: Path, base: Path, columns: dict[ColumnName, str]) -> lis
         if not path.exists():
             raise DataError(f"manifest '{path}' does not exist") from None
         raise DataError(f"manifest '{path}' cannot be read: {error}") from None
-    lines = _json_rows(text, path) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, path)
-    names = {name: columns.get(name, name) for name in COLUMNS}
-    entries: list[Entry] = []
-    seen: dict[str, str] = {}
-    has_split, here = False, Path.cwd()
-    for number, row in lines:
-        where = f"manifest '{path}' line {number}"
-        _check_columns(row, names, columns, where)
-        with_split = names["split"].strip().lower() in row
-        if entries and with_split != has_split:
-            raise DataError(f"{where}: some rows have a split and some do not; give every row a split, or no row")
-        has_split = with_split
-        entry = _entry({name: row.get(column.strip().lower()) for name, column in names.items()}, base, where)
-        place = os.path.normpath(here / entry.path)
-        if place in seen:
-            raise DataError(f"{where}: '{entry.id}' is already listed in {seen[place]}; remove one")
-        seen[place] = f"line {number}"
-        entries.append(entry)
-    if not entries:
+    names = {name: columns.get(name, name).strip().lower() for name in COLUMNS}
+    read = _Reader(path, base)
+    rows = _json_rows if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows
+    for number, values, with_split in rows(text, path, names, columns):
+        read.add(number, values, with_split)
+    del text
+    if not read.entries:
         raise DataError(f"manifest '{path}' is empty: it needs a row for each image, with path and label")
-    return in_time(entries)
+    return in_time(read.entries)
+
+
+class _Reader:
+    """Makes entries of the rows of one manifest; texts that many rows share are kept once."""
+
+    def __init__(self, path: Path, base: Path) -> None:
+        self.entries: list[Entry] = []
+        self._path, self._base = path, base
+        self._seen: dict[str, int] = {}
+        self._here, self._split = Path.cwd(), False
+        self._folder = str(base / "x")[:-1]
+        self._whole = os.path.normpath(self._here / base / "x")[:-1]
+        self._shared: dict[str, str] = {}
+        self._people: dict[str, tuple[str, ...]] = {"": ()}
+        self._labels: dict[str, int] = {}
+
+    def add(self, number: int, values: Sequence[Any], with_split: bool) -> None:
+        """Add the entry of one row: its values (None or "" if missing) in the order of `COLUMNS`."""
+        if self.entries and with_split != self._split:
+            raise DataError(
+                f"{self._where(number)}: some rows have a split and some do not; give every row a split, or no row"
+            )
+        self._split = with_split
+        entry = self._entry(values, number)
+        key = entry.id if not _is_odd(entry.id) else self._key(entry.path)
+        before = self._seen.setdefault(key, number)
+        if before != number:
+            if entry.id not in SPREADSHEET_ERRORS:
+                raise DataError(f"{self._where(number)}: '{entry.id}' is already listed in line {before}; remove one")
+            entry.id = f"{entry.id} (line {number})"
+        self.entries.append(entry)
+
+    def _where(self, number: int) -> str:
+        return f"manifest '{self._path}' line {number}"
+
+    def _key(self, path: str) -> str:
+        """Return a path by which two names of one file are equal; relative to the base if it lies there."""
+        place = os.path.normpath(self._here / path)
+        return place[len(self._whole) :] if place.startswith(self._whole) else place
+
+    def _entry(self, values: Sequence[Any], number: int) -> Entry:
+        texts = [
+            value.strip() if type(value) is str else "" if value is None else self._cell(value, name, number)
+            for name, value in zip(COLUMNS, values, strict=True)
+        ]
+        path, label, video, method, split, identity, picture, time, index, mask = texts
+        if not path:
+            raise DataError(f"{self._where(number)}: the path is empty")
+        if values[SPLIT] is None:
+            split = "test"
+        elif split not in SPLITS:
+            split = split.lower()
+            if split not in SPLITS:
+                raise DataError(
+                    f"{self._where(number)}: split {quoted(texts[SPLIT])} is not one of {', '.join(SPLITS)}"
+                )
+        name, place = path, f"{self._folder}{path}"
+        if _is_odd(path):
+            name = _named(_written(path, self._base), self._base)
+            place = str(self._base / name)
+        keep = self._shared.setdefault
+        entry = Entry(
+            name,
+            place,
+            self._label(label, number),
+            keep(split, split),
+            keep(method, method),
+            keep(video, video),
+            self._people[identity] if identity in self._people else self._people.setdefault(identity, people(identity)),
+            picture,
+            line=number,
+            source=self._path,
+        )
+        if time or index:
+            found = zip(TIMES, (time, index), strict=True)
+            entry.times = tuple(_number(text, name, self._where(number)) if text else None for name, text in found)
+        if mask:
+            entry.mask = str(self._base / _written(mask, self._base))
+        if (picture or time or index) and entry.is_video:
+            raise DataError(
+                f"{self._where(number)}: '{entry.id}' is a video file, whose frames have their own times: leave "
+                f"picture, time and index empty"
+            )
+        return entry
+
+    def _label(self, text: str, number: int) -> int:
+        known = self._labels.get(text)
+        if known is None:
+            label = text.lower()
+            binary = _BINARY.fullmatch(label)
+            if label not in LABELS and not binary:
+                raise DataError(f"{self._where(number)}: label {quoted(text)} is neither 0 or real nor 1 or fake")
+            known = self._labels[text] = int(binary[1]) if binary else LABELS[label]
+        return known
+
+    def _cell(self, value: Any, name: str, number: int) -> str:
+        return _cell(value, name, self._where(number))
 
 
 def _check_columns(
-    row: dict[str, Any], names: dict[ColumnName, str], mapped: dict[ColumnName, str], where: str
+    there: Collection[str], names: dict[ColumnName, str], mapped: dict[ColumnName, str], where: str
 ) -> None:
     """Raise DataError unless there are `path`, `label` and all columns that options.columns names."""
     for name, column in names.items():
-        if column.strip().lower() not in row and (name in ("path", "label") or name in mapped):
-            there = ", ".join(row) or "none"
+        if column not in there and (name in ("path", "label") or name in mapped):
+            known = ", ".join(there) or "none"
             raise DataError(
-                f"{where}: no column '{column}' for {name}; columns: {there} (map them with options.columns)"
+                f"{where}: no column '{mapped.get(name, name)}' for {name}; columns: {known} (map them with "
+                f"options.columns)"
             )
 
 
-def _entry(values: dict[ColumnName, Any], base: Path, where: str) -> Entry:
-    """Return the entry of one row's values (None or "" if missing)."""
-    texts = {name: _cell(value, name, where) for name, value in values.items()}
-    if not texts["path"]:
-        raise DataError(f"{where}: the path is empty")
-    split = texts["split"].lower()
-    if values["split"] is None:
-        split = "test"
-    elif split not in SPLITS:
-        raise DataError(f"{where}: split {quoted(texts['split'])} is not one of {', '.join(SPLITS)}")
-    label = texts["label"].lower()
-    binary = _BINARY.fullmatch(label)
-    if label not in LABELS and not binary:
-        raise DataError(f"{where}: label {quoted(texts['label'])} is neither 0 or real nor 1 or fake")
-    name = _named(_written(texts["path"], base), base)
-    return Entry(
-        id=name,
-        path=base / name,
-        label=int(binary[1]) if binary else LABELS[label],
-        split=split,
-        where=where,
-        method=texts["method"],
-        video=texts["video"],
-        identities=people(texts["identity"]),
-        picture=texts["picture"],
-        times=tuple(_number(texts[name], name, where) if texts[name] else None for name in TIMES),
-    )
+def _is_odd(path: str) -> bool:
+    """Return whether a path may be absolute, not written in the shortest way, or from Windows."""
+    return path[0] in "./" or path[-1] == "/" or "/." in path or "//" in path or "\\" in path or ":" in path
 
 
 def _written(path: str, base: Path) -> str:
@@ -247,33 +358,56 @@ def _cell(value: Any, name: str, where: str) -> str:
     raise DataError(f"{where}: {name} must be a text or a number, not {json.dumps(value)[:40]}")
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line, lower-case column -> text) for each row that is not blank; comma, semicolon or tab."""
+Row = tuple[int, Sequence[Any], bool]
+"""A line's number, its values in the order of `COLUMNS`, and whether there is a column of splits."""
+
+
+def _csv_rows(text: str, path: Path, names: dict[ColumnName, str], mapped: dict[ColumnName, str]) -> Iterator[Row]:
+    """Yield each row that is not blank; comma, semicolon or tab."""
     header = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
     delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names: list[str] = []
+    reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
+    heads: list[str] = []
+    order: list[int] = []
     try:
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
+            if not any(cells) or not any(cell.strip() for cell in cells):
                 continue
-            where = f"manifest '{path}' line {reader.line_num}"
-            if not names:
-                names = [cell.strip().lower() for cell in cells]
-                if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
+            if not heads:
+                heads = [cell.strip().lower() for cell in cells]
+                if twice := [name for name, count in Counter(heads).items() if count > 1 and name]:
+                    where = f"manifest '{path}' line {reader.line_num}"
                     raise DataError(f"{where}: column '{twice[0]}' appears twice; rename one")
                 continue
-            if len(cells) != len(names):
+            if len(cells) != len(heads):
                 raise DataError(
-                    f"{where}: {len(cells)} cells under {len(names)} columns; quote a cell with a comma in it"
+                    f"manifest '{path}' line {reader.line_num}: {len(cells)} cells under {len(heads)} columns; quote a "
+                    f"cell with a comma in it"
                 )
-            yield reader.line_num, dict(zip(names, cells, strict=True))
+            if not order:
+                _check_columns(dict.fromkeys(heads), names, mapped, f"manifest '{path}' line {reader.line_num}")
+                at = {head: number for number, head in enumerate(heads)}
+                order = [at.get(names[name], -1) for name in COLUMNS]
+            yield reader.line_num, [cells[i] if i >= 0 else None for i in order], names["split"] in heads
     except csv.Error as error:
         raise DataError(f"manifest '{path}' line {reader.line_num} is not CSV: {error}") from None
 
 
-def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line, lower-case key -> value) for each line that is not blank."""
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text with their ends; a whole copy of it, of 4 bytes a letter, is made only for old ends."""
+    if "\r" in text:
+        yield from io.StringIO(text, newline="")
+        return
+    start = 0
+    while end := text.find("\n", start) + 1:
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def _json_rows(text: str, path: Path, names: dict[ColumnName, str], mapped: dict[ColumnName, str]) -> Iterator[Row]:
+    """Yield each line that is not blank, a JSON object."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -283,4 +417,6 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(f"manifest '{path}' line {number} {str(error).removeprefix('line 1 ')}") from None
         if not isinstance(row, dict):
             raise DataError(f"manifest '{path}' line {number} is not a JSON object")
-        yield number, {str(key).strip().lower(): value for key, value in row.items()}
+        found = {str(key).strip().lower(): value for key, value in row.items()}
+        _check_columns(found, names, mapped, f"manifest '{path}' line {number}")
+        yield number, [found.get(names[name]) for name in COLUMNS], names["split"] in found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ..core.clips import Clip
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.memo import frame_stamp
 from ..core.records import FAKE, ORIGINAL, REAL, Frame, Locator
@@ -106,6 +107,32 @@ class FFPPAdapter(Adapter[FFPPOptions]):
             for video in self.videos(split)
             for index in ([0] if video.length is None else sampler(video.length))
         ]
+
+    def fits(self) -> bool:
+        """Return whether the root has a file of one of the methods at this compression."""
+        if self.root is None or not self.root.is_dir():
+            return False
+        names = [f"FF++_{method}_{self.options.compression}" for method in self.options.methods]
+        return any((self.root / f"{name}{part}.h5").is_file() for name in names for part in ("", "_test_only"))
+
+    def listed(self, split: str) -> list[Clip]:
+        """Return the videos of a split with the numbers of their frames; one that its file lacks has one frame."""
+        return [
+            Clip(
+                f"{video.method}/{video.key}",
+                REAL if video.method == ORIGINAL else FAKE,
+                video.method,
+                split,
+                tuple(video.key.split("_")),
+                Locator(str(video.path), video.key),
+                range(1 if video.length is None else video.length),
+            )
+            for video in self.videos(split)
+        ]
+
+    def lacking(self, split: str) -> list[str]:
+        """Return the listed videos that their file does not have, or has without frames."""
+        return [f"{video.method}/{video.key}" for video in self.videos(split) if video.length is None]
 
     def videos(self, split: str) -> list[Video]:
         """Return the listed videos, in the order of the methods and then by key.

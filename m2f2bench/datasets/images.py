@@ -38,6 +38,8 @@ IMAGE_SUFFIXES = frozenset(
 """File name endings (lower case) of images. A file's format is read from its bytes, not its name."""
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 """Files (lower case) that a file manager leaves in a folder; they are skipped like hidden files."""
+SPREADSHEET_ERRORS = ("#NAME?", "#REF!", "#VALUE!", "#NUM!", "#NULL!", "#N/A", "#DIV/0!")
+"""What spreadsheet programs write in place of a text that they took for a formula."""
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _ORIENTATION = 0x0112
@@ -139,6 +141,8 @@ def read_bytes(path: Path, frame_id: str) -> bytes:
     except NoInput as error:
         windows = "; its path is written with \\, as on Windows, and with / there is no such file here either"
         hint = windows if str(error) == ABSENT and "\\" in path.name else ""
+        if str(error) == ABSENT and str(path).endswith(SPREADSHEET_ERRORS):
+            hint = "; a spreadsheet program wrote this error in place of the file's name: restore the name"
         raise FrameError(frame_id, f"'{path.name}' {error}{hint}") from None
 
 

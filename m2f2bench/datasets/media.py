@@ -98,7 +98,10 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
 
     def clips(self, split: str) -> Sequence[Clip]:
         """Return the videos of a split with the numbers of their frames; see the class for one that cannot be read."""
-        listed = self.listed(split)
+        return self.counted(split, self.listed(split))
+
+    def counted(self, split: str, listed: Sequence[Clip]) -> Sequence[Clip]:
+        """Return clips of a split with the numbers of their frames, and say which are cut short."""
         counts = self._count(clip.place.path for clip in listed if not len(clip.items))
         self._tell(split, counts)
         return [

@@ -22,6 +22,7 @@ from ..datasets.dataset import pick, spread
 from ..datasets.entries import natural
 from ..datasets.images import IMAGE_SUFFIXES, read_image
 from ..datasets.read_ahead import frames_ahead
+from ..datasets.scenes import scene_note
 from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
 from ..runs.detection import predict
@@ -38,10 +39,6 @@ AT_ONCE = 8
 """At most this many images are mapped together: they are in memory at full size, and may be large."""
 DRAWN = 4
 """Number of a video's judged frames, evenly spread, whose heat maps are drawn."""
-WIDEST = 1.5
-"""The longest edge over the shortest one, at most: crops of one face are nearly square."""
-LARGEST = 1024
-"""Pixels of the shorter edge, at most: several times those of the crops that detectors are trained on."""
 
 
 class _Files(Adapter):
@@ -353,18 +350,3 @@ def _files(path: Path) -> Iterator[Path]:
         raise DataError(f"'{path}' is neither a regular file nor a folder: give an image, a video or a folder of them")
     else:
         raise DataError(f"there is no file or folder '{path}'")
-
-
-def scene_note(sizes: Mapping[str, Sequence[int]]) -> str:
-    """Return a line on files whose images are too large or too long for crops of one face; empty if there are none.
-
-    `sizes` has (height, width) in pixels by path.
-    """
-    found = [(path, size) for path, size in sizes.items() if max(size) > WIDEST * min(size) or min(size) > LARGEST]
-    if not found:
-        return ""
-    path, (height, width) = found[0]
-    return (
-        f"{len(found)} of {len(sizes)} files are probably not crops of one face, judging by size: first '{path}' "
-        f"({width}×{height} pixels): crop them first"
-    )

@@ -20,6 +20,7 @@ from ..core.rows import Rows, from_predictions, likely_cause
 from ..datasets.base import Adapter
 from ..datasets.dataset import Dataset, plan_frames, spread
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
+from ..datasets.scenes import SCENES
 from ..detectors.base import Detector, listed
 from ..detectors.keys import Judge
 from ..results.result import Result
@@ -224,6 +225,10 @@ class DetectionJob(Job[Prediction]):
             validation = cls(opened(protocol.threshold.dataset or place), protocol, "val", limit)
         return cls(opened(place), protocol, split, limit, validation)
 
+    def pictures(self) -> Sequence[Frame]:
+        """See `Job.pictures`."""
+        return self.frames
+
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
         folder = out / self.folder_name(judge.name)
@@ -235,6 +240,8 @@ class DetectionJob(Job[Prediction]):
             validation = from_predictions(self.validation.collect(judge, place, settings)[0])
         result = self.score(judge, from_predictions(rows), validation, warnings)
         for warning in result.warnings:
+            if warning.startswith(SCENES):  # said before judging
+                continue
             log.warning("%s: %s", folder.name, warning)
         write_json(folder / RESULT, result.to_json())
         return [(result, folder)]

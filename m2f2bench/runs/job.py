@@ -15,6 +15,7 @@ from ..core.progress import progress_bar
 from ..core.records import Answer, Frame, Prediction, question_digest
 from ..datasets.base import stamp_of
 from ..datasets.dataset import Dataset, frame_digests
+from ..datasets.scenes import scene_warning
 from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
 from ..heatmaps.report import MappedFrame
@@ -121,6 +122,10 @@ class Job(abc.ABC, Generic[R]):
         """Return the job for a dataset that a user named as `place`; `opened` loads each dataset once."""
         return cls(opened(place), protocol, split, limit)
 
+    def pictures(self) -> Sequence[Frame]:
+        """Return the frames that are judged; they are looked at before a model is loaded."""
+        return []
+
     def folder_name(self, detector: str) -> str:
         """Return the name of a detector's folder."""
         return run_name(detector, self.dataset.name, self.protocol.name, self.split, self.limit)
@@ -143,6 +148,8 @@ class Job(abc.ABC, Generic[R]):
     def origin(self, judge: Judge, warnings: tuple[str, ...] = ()) -> Origin:
         """Return where a detector's rows come from; `warnings` are lines about doubts on the detector."""
         card, own = judge.detector.card, self.dataset.card
+        scenes = scene_warning(own)
+        warnings = tuple(dict.fromkeys([scenes, *warnings])) if scenes else warnings
         made = (judge.fields, card, judge.made, own.corpus, warnings, own.people)
         return Origin(self.dataset.name, self.split, self.limit, *made)
 

@@ -16,6 +16,7 @@ from ..core.files import make_folder
 from ..core.notebook import data_frame
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
+from ..datasets.scenes import announce
 from ..detectors.keys import identify_judge
 from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
@@ -233,14 +234,20 @@ def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[J
     jobs: list[Job[Any]] = []
     rules: dict[str, AnyProtocol] = {}
     done: set[tuple[str, str, str]] = set()
+    told: dict[str, set[str]] = {}
     for place, rule, split in wanted:
         protocol = any_protocol(rule)
         if rules.setdefault(protocol.name, protocol) != protocol:
             raise CardError(f"two protocols are named '{protocol.name}': rename one card, or run them apart")
-        name = (opened(place).name, protocol.name, split)
+        dataset = opened(place)
+        name = (dataset.name, protocol.name, split)
         if name not in done:
             done.add(name)
-            jobs.append(JOBS[protocol.kind].plan(opened, place, protocol, split, limit))
+            job = JOBS[protocol.kind].plan(opened, place, protocol, split, limit)
+            jobs.append(job)
+            if split not in told.setdefault(dataset.name, set()):
+                announce(dataset, split, job.pictures(), scenes=not told[dataset.name])
+                told[dataset.name].add(split)
     return sorted(jobs, key=lambda job: list(JOBS).index(job.protocol.kind)), list(datasets.values())
 
 
@@ -259,7 +266,7 @@ def _place(dataset: Dataset) -> tuple[Any, ...]:
     """Return what distinguishes a dataset from another of its name."""
     adapter = dataset.adapter
     root = None if adapter.root is None else adapter.root.expanduser().resolve()
-    return dataset.card, type(adapter), root, adapter.options
+    return dataset.card.model_copy(update={"root": None}), type(adapter), root, adapter.options
 
 
 def _label(key: str, dataset: Dataset) -> str:

@@ -26,6 +26,7 @@ from ..core.sources import Unidentified
 from ..core.written import Written
 from ..datasets.base import Adapter, close_adapter, questions_of
 from ..datasets.dataset import Dataset, frame_digests, spread
+from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
@@ -119,6 +120,8 @@ def _planned(
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
     place = load_dataset(dataset)
     settings, training, validation, language, begun = _data(card, place, stage, start, seed)
+    if is_main_process():
+        announce(place, "train", training)
     fingerprint = data_fingerprint(place, training, validation)
     source = _Source.of(card, cls)
     if resume and source.code.startswith(UNKNOWN):

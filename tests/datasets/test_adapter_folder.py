@@ -121,8 +121,11 @@ def test_what_would_be_left_out_is_told(tmp_path: Path) -> None:
     split = tree(tmp_path / "s", "test/real/a.png", "test/Deepfakes/a.png")
     fails(split, "Deepfakes", "left out")
     film = tree(tmp_path / "f", "real/a.png")
-    (film / "real/clip.mp4").touch()
-    fails(film, "clip.mp4", "extract the frames of a video first")
+    (film / "real/clip.txt").touch()
+    fails(film, "clip.txt", "neither an image nor a video")
+    beside = tree(tmp_path / "v", "real/a.png")
+    (beside / "clip.mp4").touch()
+    fails(beside, "clip.mp4", "left out")
 
 
 def test_hidden_and_text_files_beside_the_labels(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Real videos and frames in the layouts in which people have them; the detector se
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,13 @@ DETECTOR = {
     "name": "tiny",
     "backend": "timm",
     "input": {"size": 64},
-    "options": {"model": "resnet10t", "mode": "finetune", "pretrained": None, "model_kwargs": {"channels": [8, 16, 16, 16]}},
-    "training": {"epochs": 6, "batch_size": 16, "optimizer": "adamw", "lr": 4e-3, "frames_per_video": 2},
+    "options": {
+        "model": "resnet10t",
+        "mode": "finetune",
+        "pretrained": None,
+        "model_kwargs": {"channels": [8, 16, 16, 16]},
+    },
+    "training": {"epochs": 12, "batch_size": 8, "optimizer": "adamw", "lr": 8e-3, "frames_per_video": 2},
 }
 COLUMNS = ("ffpp-videos-c23", "ffpp-videos-c40", "celebdf-v2", "dfdc", "df40-ff")
 VIDEOS = {"ffpp-videos-c23": (4, 20), "ffpp-videos-c40": (4, 20), "celebdf-v2": (4, 2), "dfdc": (3, 3)}

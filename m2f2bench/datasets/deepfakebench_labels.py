@@ -24,8 +24,8 @@ _OTHERS = {
     "CelebDFv1": "Celeb-synthesis",
     "CelebDFv2": "Celeb-synthesis",
     "DFDC": "DFDC",
-    "UADFV": "UADFV",
-    "DF": "DeeperForensics",
+    "UADFV": "FakeApp",
+    "DF": "end_to_end",
 }
 """Methods of labels `<name>_fake`."""
 _FAKES = {"DFDCP_FakeA": "method_A", "DFDCP_FakeB": "method_B"} | FF_METHODS
@@ -54,8 +54,8 @@ SETS = {
     "Celeb-DF-v2": KnownSet("Celeb-DF-v2", ("Celeb-synthesis",)),
     "DFDC": KnownSet("DFDC", ("DFDC",)),
     "DFDCP": KnownSet("DFDCP", ("method_A", "method_B")),
-    "DeeperForensics-1.0": KnownSet("DeeperForensics-1.0", ("DeeperForensics",)),
-    "UADFV": KnownSet("UADFV", ("UADFV",)),
+    "DeeperForensics-1.0": KnownSet("DeeperForensics-1.0", ("end_to_end",)),
+    "UADFV": KnownSet("UADFV", ("FakeApp",)),
 }
 """The datasets by the name of their list, `dataset_json/<name>.json`."""
 

@@ -80,7 +80,7 @@ def test_faceforensics_has_its_videos_labels_and_people(root: Path) -> None:
                 "method_B/vFakeB": (1, "method_B", (), 3),
             },
         ),
-        ("UADFV", "test", {"original/0000": (0, "original", (), 3), "UADFV/0000_fake": (1, "UADFV", (), 3)}),
+        ("UADFV", "test", {"original/0000": (0, "original", (), 3), "FakeApp/0000_fake": (1, "FakeApp", (), 3)}),
     ],
 )
 def test_other_datasets_have_theirs(
@@ -109,7 +109,7 @@ def test_frames_are_in_order_of_time_and_of_the_chosen_compression(root: Path) -
 def test_frames_with_longer_numbers_are_in_order(tmp_path: Path) -> None:
     names = ["1000.png", "90.png", "100.png"]
     one = listed(tmp_path, {"label": "UADFV_Fake", "frames": [f"UADFV/fake/frames/v/{n}" for n in names]})
-    assert [frame.id for frame in one.frames("test")] == [f"UADFV/v/{n}" for n in ("90.png", "100.png", "1000.png")]
+    assert [frame.id for frame in one.frames("test")] == [f"FakeApp/v/{n}" for n in ("90.png", "100.png", "1000.png")]
 
 
 def test_masks_are_those_of_c23(root: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_missing_video_is_said(tmp_path: Path) -> None:
 def test_an_empty_list_of_frames_is_one_frame_that_fails(tmp_path: Path) -> None:
     one = listed(tmp_path, {"label": "UADFV_Fake", "frames": []})
     (frame,) = one.frames("test")
-    assert (frame.video, frame.label) == ("UADFV/v", 1)
-    with pytest.raises(FrameError, match="UADFV/v/no-frames: the list names no frames for this video"):
+    assert (frame.video, frame.label) == ("FakeApp/v", 1)
+    with pytest.raises(FrameError, match="FakeApp/v/no-frames: the list names no frames for this video"):
         one.read(frame)
     assert one.stamp(frame) == "" and "1 videos of 'test' have an empty list" in one.remarks("test")[0]
 
@@ -252,7 +252,7 @@ def test_frames_that_are_real_and_fake_are_one_line(tmp_path: Path) -> None:
     frames = ["UADFV/fake/frames/v/000.png"]
     groups = {label: {"test": {label: {"label": label, "frames": frames}}} for label in ("UADFV_Real", "UADFV_Fake")}
     write_list(tmp_path, "UADFV", {"UADFV": groups})
-    with pytest.raises(DataError, match=r"are real as 'original/UADFV_Real' and fake as 'UADFV/UADFV_Fake'"):
+    with pytest.raises(DataError, match=r"are real as 'original/UADFV_Real' and fake as 'FakeApp/UADFV_Fake'"):
         adapter(tmp_path, "UADFV").frames("test")
 
 

@@ -38,6 +38,8 @@ CARD_SUFFIXES = (".yaml", ".yml")
 MANIFESTS = (".csv", ".jsonl")
 LISTS = (".txt", ".json")
 TAR = ".tar"
+GENERIC = ("huggingface", "webdataset", "lists")
+"""Adapters that read a folder of their form without a card; any other is `folder`'s."""
 USE = {"detectors": "-d {}", "datasets": "-s {}", "metrics": "-p {}", "leaderboards": "`m2f2bench run {}`"}
 """How the command line takes a card's name, by the folder of its kind."""
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
@@ -308,7 +310,8 @@ def _plain_folder_card(reference: str) -> DatasetCard | None:
     if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
         return None
     if path.is_dir() and not (path / "card.yaml").is_file():
-        return DatasetCard(name=_slug(path.resolve().name), adapter="folder", root=".").placed(path.resolve())
+        adapter = next((name for name in GENERIC if ADAPTERS.get(name)(root=path).fits()), "folder")
+        return DatasetCard(name=_slug(path.resolve().name), adapter=adapter, root=".").placed(path.resolve())
     if path.suffix in MANIFESTS and path.is_file():
         options = {"manifest": path.resolve().name}
         card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)

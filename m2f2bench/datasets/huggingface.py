@@ -22,7 +22,7 @@ from .base import AdapterOptions, check_split
 from .encoded import EncodedAdapter
 from .entries import NO_METHOD, natural, people
 from .images import read_bytes
-from .split_names import SPLIT_NAMES, listing, no_split, split_in
+from .split_names import SPLIT_NAMES, folders_in, listing, no_split, split_in
 
 REAL_NAMES = frozenset({"real", "0_real", "nature", "natural", "authentic", "genuine", "original", "human", "bonafide"})
 FAKE_NAMES = frozenset(
@@ -95,7 +95,9 @@ class HuggingFaceAdapter(EncodedAdapter[HuggingFaceOptions]):
                 return False
             if any((self.root / name).is_file() for name in SAVED):
                 return True
-            return any("-of-" in path.name for path in _parquet(self.root))
+            names = [name for name in folders_in(self.root) if name == "data" or split_in(name)]
+            places = [self.root, *(self.root / name for name in names)]
+            return any("-of-" in path.name for place in places for path in place.glob(f"*{PARQUET}"))
         except (DataError, OSError, ValueError):
             return False
 

@@ -17,7 +17,7 @@ from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from .base import AdapterOptions, ClipAdapter, check_split
 from .entries import NO_METHOD
 from .images import IMAGE_SUFFIXES, FileAdapter, read_image
-from .split_names import SPLIT_NAMES, listing, no_split
+from .split_names import SPLIT_NAMES, folders_in, listing, no_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ class ImageTreeAdapter(ClipAdapter[ImageTreeOptions], FileAdapter[ImageTreeOptio
         """Return whether the root has the expected folders and, in one place, folders for real and for fake."""
         try:
             top = self._top()
-            folders = {name.lower() for name in listing(top)[0]}
+            folders = {name.lower() for name in folders_in(top)}
             if self.options.expects and not folders & {name.lower() for name in self.options.expects}:
                 return False
             kinds = self._first_labels(top, 0)
@@ -158,7 +158,7 @@ class ImageTreeAdapter(ClipAdapter[ImageTreeOptions], FileAdapter[ImageTreeOptio
 
     def _first_labels(self, folder: Path, depth: int) -> set[str]:
         """Return the label names in the first folder that has some for real and for fake, going down three levels."""
-        folders = listing(folder)[0]
+        folders = folders_in(folder)
         kinds = {name.lower() for name in folders} & set(self.options.labels)
         if kinds or depth == 3:
             return kinds

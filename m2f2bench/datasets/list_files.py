@@ -25,6 +25,7 @@ NEGATIVE = "negative"
 """What IMDL writes (in any case) in place of a mask for a picture that is not manipulated."""
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 
+_ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _LABELLED = re.compile(r"(.*[^\s,;])(?:\s+|\s*[,;]\s*)([01]|real|fake)", re.IGNORECASE)
 _LABEL_FIRST = re.compile(r"[01]\s+\S.*")
 
@@ -74,10 +75,11 @@ def read_list(path: Path, real_is: int = REAL) -> Listed:
     return rows
 
 
-def _add(found: Listed, seen: dict[str, int], path: str, label: int, where: str) -> None:
+def _add(found: Listed, seen: dict[str, int], path: str, label: int, place: str, number: int) -> None:
+    """Add a picture of the line or entry (`place`) of a number. Raises DataError if it was there with another label."""
     held = seen.setdefault(path, label)
     if held != label:
-        raise DataError(f"{where}: {quoted(path, 80)} is listed as real and as fake; remove one")
+        raise DataError(f"{place} {number}: {quoted(path, 80)} is listed as real and as fake; remove one")
     if len(seen) > len(found.paths):
         found.paths.append(path)
         found.labels.append(label)
@@ -86,30 +88,38 @@ def _add(found: Listed, seen: dict[str, int], path: str, label: int, where: str)
 
 
 def _lines(text: str, path: Path, real_is: int) -> Listed:
-    found, seen = Listed(), dict[str, int]()
-    sources: dict[str, int] = {}
-    form = ""
+    found, seen, place = Listed(), dict[str, int](), f"list '{path}' line"
+    folders: dict[str, int] = {}
+    plain = labelled = False
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
         if not line:
             continue
-        match = _LABELLED.fullmatch(line)
-        name = written(match[1] if match else line)
-        if "." not in name or f".{name.rpartition('.')[2].lower()}" not in IMAGE_SUFFIXES:
-            raise DataError(f"list '{path}' line {number}: {_not_a_picture(line)}")
-        this = "with" if match else "without"
-        if form not in ("", this):
-            raise DataError(f"list '{path}' line {number}: some lines have a label and some do not; give all or none")
-        form = this
-        if match:
-            word = match[2].lower()
+        if _is_picture(line):
+            name, word, plain = line, "", True
+        else:
+            match = _LABELLED.fullmatch(line)
+            name, word, labelled = (match[1], match[2].lower(), True) if match else ("", "", labelled)
+            if not _is_picture(name):
+                raise DataError(f"{place} {number}: {_not_a_picture(line)}")
+        if plain and labelled:
+            raise DataError(f"{place} {number}: some lines have a label and some do not; give all or none")
+        name = written(name)
+        if word:
             label = LABELS[word] if word in LABELS else (REAL if int(word) == real_is else FAKE)
         else:
             folder = name.rpartition("/")[0]
-            label = sources[folder] if folder in sources else sources.setdefault(folder, _by_folder(name, path, number))
-        _add(found, seen, name, label, f"list '{path}' line {number}")
-    found.given = form == "with"
+            if folder not in folders:
+                folders[folder] = _by_folder(name, path, number)
+            label = folders[folder]
+        _add(found, seen, name, label, place, number)
+    found.given = labelled
     return found
+
+
+def _is_picture(name: str) -> bool:
+    before, _, ending = name.rpartition(".")
+    return bool(before) and (ending in _ENDINGS or ending.lower() in _ENDINGS)
 
 
 def _by_folder(name: str, path: Path, number: int) -> int:
@@ -149,7 +159,7 @@ def _entries(text: str, path: Path, real_is: int) -> Listed:
         where = f"list '{path}' entry {number}"
         name, label, mask = _entry(entry, where, real_is)
         name = written(name)
-        _add(found, seen, name, label, where)
+        _add(found, seen, name, label, f"list '{path}' entry", number)
         if mask:
             found.masks[name] = written(mask)
     return found

@@ -29,7 +29,7 @@ class Placed:
 def written(path: str) -> str:
     """Return a listed path with / for \\, and without `./` and doubled slashes."""
     plain = path.replace("\\", "/")
-    return str(PurePosixPath(plain)) if "//" in plain or "./" in plain else plain
+    return str(PurePosixPath(plain)) if "./" in plain or "//" in plain else plain
 
 
 def placed(paths: Sequence[str], bases: Sequence[Path], source: str) -> Placed:
@@ -41,18 +41,25 @@ def placed(paths: Sequence[str], bases: Sequence[Path], source: str) -> Placed:
     listed folders come out as one: their frames would be mixed up.
     """
     groups: dict[str, list[str]] = {}
+    last_folder: str | None = None
+    names: list[str] = []
     for path in paths:
         folder, _, name = path.rpartition("/")
-        groups.setdefault(folder, []).append(name)
+        if folder != last_folder:
+            names = groups.setdefault(folder, [])
+            last_folder = folder
+        names.append(name)
     known: dict[Path, bool] = {}
     found: dict[str, Path | None] = {}
     last: tuple[int, int] = (0, 0)
     for folder, names in groups.items():
         chosen: tuple[tuple[int, int], Path] | None = None
         for choice, place in _candidates(folder, bases, last):
-            if _is_folder(place, known) and (chosen is None or _has_any(place, names[:PROBED])):
-                chosen, better = (choice, place), _has_any(place, names[:PROBED])
-                if better:
+            if _is_folder(place, known):
+                there = _has_any(place, names[:PROBED])
+                if there or chosen is None:
+                    chosen = (choice, place)
+                if there:
                     break
         found[folder] = chosen[1] if chosen else None
         last = chosen[0] if chosen else last
@@ -64,8 +71,8 @@ def placed(paths: Sequence[str], bases: Sequence[Path], source: str) -> Placed:
             raise DataError(
                 f"{source}: '{other}' and '{folder}' both lead to '{where}'; give the folder that its paths start from"
             )
-    there = any(where is not None and _has_any(where, groups[folder]) for folder, where in found.items())
-    return Placed(folders, there)
+    exists = any(where is not None and _has_any(where, groups[folder]) for folder, where in found.items())
+    return Placed(folders, exists)
 
 
 def _candidates(folder: str, bases: Sequence[Path], last: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Path]]:

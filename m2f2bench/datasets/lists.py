@@ -66,7 +66,7 @@ class ListsAdapter(ClipAdapter[ListsOptions], FileAdapter[ListsOptions]):
         """Return whether the root has the lists that the options name, or GenD's folder of lists."""
         try:
             named = self.options.lists or (GEND,)
-            return self.root is not None and bool(self._files()) and all((self.root / one).exists() for one in named)
+            return self.root is not None and all((self.root / one).exists() for one in named) and bool(self._files())
         except (DataError, OSError, ValueError):
             return False
 
@@ -99,7 +99,7 @@ class ListsAdapter(ClipAdapter[ListsOptions], FileAdapter[ListsOptions]):
         listed = self._listed(split)
         places = self._placed(listed, split)
         grouped = not listed.given if self.options.grouped is None else self.options.grouped
-        sets = {source_of(path)[0] for path in listed.paths} if grouped and not listed.given else set()
+        sets = {source_of(f"{folder}/")[0] for folder in places.folders} if grouped and not listed.given else set()
         videos: dict[tuple[str, int], list[str]] = {}
         names: dict[str, tuple[str, str, bool]] = {}
         for path, label in zip(listed.paths, listed.labels, strict=True):
@@ -147,6 +147,8 @@ class ListsAdapter(ClipAdapter[ListsOptions], FileAdapter[ListsOptions]):
             raise DataError(
                 f"'{self.root}': some {split} lists have labels and some do not; name those in options.lists"
             )
+        if len(parts) == 1:
+            return parts[0]
         whole = Listed(repeated=sum(part.repeated for part in parts), given=parts[0].given)
         labels: dict[str, int] = {}
         for file, part in zip(mine, parts, strict=True):

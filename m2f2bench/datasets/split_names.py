@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -36,9 +37,11 @@ def split_in(text: str) -> str | None:
 def in_order(names: Iterable[str]) -> list[str]:
     """Return names in natural order. Frames' numbers with leading zeros, the usual case, are sorted as texts."""
     found = list(names)
-    stems = {(len(name), name.partition(".")[2]) for name in found}
-    if len(stems) == 1 and all(name.partition(".")[0].isdigit() and name.isascii() for name in found):
-        return sorted(found)
+    if found and len(set(map(len, found))) == 1:
+        stem, tail = found[0].partition(".")[0], found[0].partition(".")[2]
+        digits = "".join([name[: len(stem)] for name in found])
+        if digits.isascii() and digits.isdigit() and all(name.endswith(tail) for name in found):
+            return sorted(found)
     return sorted(found, key=natural)
 
 
@@ -59,14 +62,20 @@ def listing(folder: Path) -> tuple[list[str], list[str]]:
     return in_order(folders), in_order(files)
 
 
+def folders_in(folder: Path, most: int = 1000) -> list[str]:
+    """Return the names of the folders among the first `most` entries of a folder, sorted: a quick look, not a listing.
+
+    Raises `DataError` for a folder that cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in islice(entries, most) if entry.is_dir())
+    except OSError as error:
+        raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
+
+
 def no_split(source: object, split: str, counts: dict[str, int], all_test: bool = False) -> DataError:
     """Return the error for a split without images; `counts` are the numbers of images, or of files, by split."""
     there = ", ".join(f"{name} ({count})" for name, count in counts.items() if count) or "no images at all"
     hint = " (without names of splits all is test)" if all_test else ""
     return DataError(f"'{source}' has no {split} split: it has {there}{hint}")
-
-
-def first_named(names: Sequence[str], wanted: Iterable[str]) -> str | None:
-    """Return the first of the names that is, in any case, one of those wanted."""
-    known = set(wanted)
-    return next((name for name in names if name.lower() in known), None)

@@ -19,7 +19,7 @@ from .base import Adapter, AdapterOptions, Sampler, check_split
 from .encoded import EncodedAdapter
 from .entries import LABELS, NO_METHOD, natural, people
 from .images import IMAGE_SUFFIXES
-from .split_names import SPLIT_NAMES, listing, no_split, split_in
+from .split_names import SPLIT_NAMES, folders_in, listing, no_split, split_in
 from .tars import Members, read_member, tar_members, tar_stem
 
 DEEPEST = 2
@@ -106,8 +106,9 @@ class WebDatasetAdapter(EncodedAdapter[WebDatasetOptions]):
             if self.root is None or not self.root.is_dir():
                 return False
             return any(
-                str(path).endswith(".tar") and _SHARD.fullmatch(path.stem) and _split_of(path, self.root) is not None
-                for path in _tars(self.root, 0)
+                _SHARD.fullmatch(path.stem) and _split_of(path, self.root) is not None
+                for folder in [self.root, *(self.root / name for name in folders_in(self.root) if split_in(name))]
+                for path in folder.glob("*.tar")
             )
         except (DataError, OSError, ValueError):
             return False

@@ -12,6 +12,7 @@ import pytest
 from field_lists import encoded, forensichub, huggingface_rows, shade_of, write_pictures
 from one_line import error_of
 
+from m2f2bench import load_dataset
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets.dataset import check_unique
 from m2f2bench.datasets.huggingface import HuggingFaceAdapter, HuggingFaceOptions
@@ -205,3 +206,9 @@ def test_other_folders(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/test-00000-of-00001.parquet").write_bytes(b"PAR1 no")
     assert "cannot be opened" in error_of(lambda: adapter(tmp_path / "broken").frames("test"))
+
+
+def test_a_saved_folder_needs_no_card(tmp_path: Path) -> None:
+    dataset = load_dataset(saved(tmp_path / "my faces", test=rows(4, ["real", "fake"])))
+    assert (dataset.name, dataset.card.adapter) == ("my-faces", "huggingface")
+    assert [f.label for f in dataset.frames("test")] == [0, 1, 0, 1]

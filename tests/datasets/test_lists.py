@@ -64,6 +64,7 @@ def test_one_list_given_straight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     frames = dataset.frames("test")
     assert len(frames) == 6 and {frame.label for frame in frames} == {1}
     assert dataset.read(frames[0]).shape == (12, 12, 3)
+    assert len(load_dataset(root).frames("test")) == 30
     assert "fake pictures alone" in dataset.adapter.remarks("test")[0]
     other = tmp_path / "elsewhere" / "all.txt"
     other.parent.mkdir()

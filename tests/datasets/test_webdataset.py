@@ -85,6 +85,8 @@ def test_a_video_in_two_tars_is_sampled_once(tmp_path: Path) -> None:
 def test_a_tar_given_straight(tmp_path: Path) -> None:
     dataset = load_dataset(webdataset(tmp_path / "tars") / "test-0000.tar")
     assert dataset.card.adapter == "webdataset" and len(dataset.frames("test")) == 4
+    folder = load_dataset(tmp_path / "tars")
+    assert (folder.name, folder.card.adapter, len(folder.frames("train"))) == ("tars", "webdataset", 6)
 
 
 @pytest.mark.parametrize(

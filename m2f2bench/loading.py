@@ -268,11 +268,10 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     """Build a dataset.
 
     `reference` is a card's name or path, an adapter, `file.py:Class`, a folder, a manifest (.csv, .jsonl), a list of
-    pictures (.txt, .json), a WebDataset's tar, a card,
-    or an `Adapter` object. `CARD@METHOD[+METHOD]` is a card with only these manipulations. A folder
-    has the layout of a card, which is then used, or is in a form that needs none (`real` and `fake` in it, say). The data
-    folder (`M2F2BENCH_DATA`) may also be the dataset's own, if the card's root is not in it. Raises DataError for a
-    folder with the layouts of several cards.
+    pictures (.txt, .json), a WebDataset's tar, a card, or an `Adapter` object. `CARD@METHOD[+METHOD]` is a card with
+    only these manipulations. A folder has the layout of a card, which is then used, or is in a form that needs none
+    (`real` and `fake` in it, say). The data folder (`M2F2BENCH_DATA`) may also be the dataset's own, if the card's root
+    is not in it. Raises DataError for a folder with the layouts of several cards.
     """
     if isinstance(reference, Adapter):
         name = getattr(reference, "name", type(reference).__name__)

@@ -24,13 +24,9 @@ from ..core.clips import Clip
 from ..core.errors import DataError
 from ..core.parsing import Refused, parse_json, read_text
 from ..core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
-<<<<<<< HEAD
-from ..core.text import in_utf8, quoted
+from ..core.text import in_utf8, quoted, split_people
 from .images import SPREADSHEET_ERRORS
 from .video import VIDEO_SUFFIXES
-=======
-from ..core.text import quoted, split_people
->>>>>>> h-audit
 
 LABELS = {"real": REAL, "fake": FAKE}
 NO_METHOD = "fake"

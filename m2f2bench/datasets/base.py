@@ -135,8 +135,8 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return what a user should know of how a split was listed, one line each: rows left out, with their number."""
         return []
 
-    def listed(self, split: str) -> Sequence[Clip] | None:
-        """Return the videos of a split without opening any of them, or None if only `frames` knows them.
+    def groups(self, split: str) -> Sequence[Clip | list[Frame]] | None:
+        """Return the videos of a split without opening any, each a clip or its frames; None if only `frames` knows.
 
         A clip with the items `()` is a video file whose frames are not counted.
         """
@@ -179,7 +179,7 @@ class ClipAdapter(Adapter[OptionsT]):
     def clips(self, split: str) -> Sequence[Clip]:
         """Return the videos of a split in order, each once. Raises `DataError` as `frames` does."""
 
-    def listed(self, split: str) -> Sequence[Clip]:
+    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
         """Return the videos of a split: those of `clips`, unless a subclass can list them with less work."""
         return self.clips(split)
 
@@ -291,13 +291,13 @@ def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]
     return found
 
 
-def listed_of(adapter: Adapter, split: str) -> Sequence[Clip] | None:
+def groups_of(adapter: Adapter, split: str) -> Sequence[Clip | list[Frame]] | None:
     """Return the videos of a split, or None if only `frames` knows them. Raises DataError as `frames_of` does."""
-    call, wanted = f"listed('{split}')", "a list of m2f2bench.core.clips.Clip, or None"
-    found = _ask(adapter, call, lambda: adapter.listed(split), (list, tuple, type(None)), wanted)
+    call, wanted = f"groups('{split}')", "a list of clips and lists of frames, or None"
+    found = _ask(adapter, call, lambda: adapter.groups(split), (list, tuple, type(None)), wanted)
     for one in found or ():
-        _check_type(adapter, call, one, Clip, wanted)
-    return cast("Sequence[Clip] | None", found)
+        _check_type(adapter, call, one, (Clip, list), wanted)
+    return cast("Sequence[Clip | list[Frame]] | None", found)
 
 
 def fits_of(adapter: Adapter) -> bool:

@@ -115,7 +115,7 @@ class FFPPAdapter(Adapter[FFPPOptions]):
         names = [f"FF++_{method}_{self.options.compression}" for method in self.options.methods]
         return any((self.root / f"{name}{part}.h5").is_file() for name in names for part in ("", "_test_only"))
 
-    def listed(self, split: str) -> list[Clip]:
+    def groups(self, split: str) -> list[Clip | list[Frame]]:
         """Return the videos of a split with the numbers of their frames; one that its file lacks has one frame."""
         return [
             Clip(

@@ -11,7 +11,7 @@ from typing import cast
 from ..core.clips import ALONE, Clip
 from ..core.errors import M2F2BenchError
 from ..core.records import Frame
-from .base import Adapter, frames_of, listed_of
+from .base import Adapter, frames_of, groups_of
 
 FOLDERS = 4096
 """Most folders whose names of files are kept."""
@@ -58,11 +58,17 @@ def _texts(clip: Clip) -> bool:
 
 def listing(adapter: Adapter, split: str) -> Iterable[Listed]:
     """Return the videos of a split; no video file is opened to count its frames. Raises DataError as `frames_of`."""
-    clips = listed_of(adapter, split)
-    if clips is not None:
-        return [Listed(clip.method, clip.video, len(clip.items) or None, clip) for clip in clips]
+    groups = groups_of(adapter, split)
+    if groups is None:
+        return _by_video(frames_of(adapter, split))
+    loose = [frame for group in groups if isinstance(group, list) for frame in group]
+    clips = [Listed(one.method, one.video, len(one.items) or None, one) for one in groups if isinstance(one, Clip)]
+    return [*_by_video(loose), *clips]
+
+
+def _by_video(frames: Iterable[Frame]) -> list[Listed]:
     videos: dict[str, tuple[Frame, int, list[str]]] = {}
-    for frame in frames_of(adapter, split):
+    for frame in frames:
         first, count, paths = videos.get(frame.clip, (frame, 0, []))
         if not paths or paths[-1] != frame.locator.path:
             paths.append(frame.locator.path)

@@ -110,6 +110,10 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         """Return the video files of a split; see `MediaAdapter`."""
         return [group for group in self._groups(split) if isinstance(group, Clip)]
 
+    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
+        """Return each video file as a clip whose frames are not counted, and each other video as its frames."""
+        return self._groups(split)
+
     def remarks(self, split: str) -> list[str]:
         """Return a line each on a list none of whose files exist, and on videos that are cut short."""
         found = super().remarks(split)

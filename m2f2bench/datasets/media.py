@@ -96,6 +96,10 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         """
         return None
 
+    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
+        """Return the videos of a split as `listed` has them."""
+        return self.listed(split)
+
     def clips(self, split: str) -> Sequence[Clip]:
         """Return the videos of a split with the numbers of their frames; see the class for one that cannot be read."""
         return self.counted(split, self.listed(split))

@@ -15,6 +15,8 @@ NAMES = (
     "quickstart",
     "run_overhead",
     "hdf5_read",
+    "video_reading",
+    "manifest_listing",
     "machines",
     "memory",
     "resume",

@@ -16,6 +16,8 @@ NAMES = (
     "run_overhead",
     "deepfakebench_listing",
     "hdf5_read",
+    "video_reading",
+    "manifest_listing",
     "machines",
     "memory",
     "resume",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 from bisect import bisect_left, insort
 from collections import deque
@@ -315,12 +316,13 @@ class _Run:
 def _converted(frame: Any, form: str) -> Any:
     """Return a frame's pixels in another format, as `frame.to_ndarray(format=form)` does.
 
-    The converter is this thread's own, and not the frame's: two threads may convert the same frame.
+    The converter is this thread's own, and not the frame's: two threads may convert the same frame. It has threads,
+    which a forked process does not get.
     """
     from av.video.reformatter import VideoReformatter
 
-    if not hasattr(_HERE, "converter"):
-        _HERE.converter = VideoReformatter()
+    if getattr(_HERE, "process", None) != os.getpid():
+        _HERE.process, _HERE.converter = os.getpid(), VideoReformatter()
     return _HERE.converter.reformat(frame, format=form).to_ndarray()
 
 

@@ -118,7 +118,7 @@ def test_what_is_no_video_is_one_frame_that_fails_with_the_reason(films: Path) -
             "'link.mp4': is not a regular file, or does not exist",
             "sound alone",
             "not a readable",
-            "without frame",
+            "not a readable",
         )
         for one, word in zip(reasons, words, strict=True):
             assert word in one.reason and "\n" not in one.reason and str(films) not in one.reason

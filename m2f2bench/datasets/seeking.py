@@ -321,9 +321,11 @@ def _converted(frame: Any, form: str) -> Any:
     """
     from av.video.reformatter import VideoReformatter
 
-    if getattr(_HERE, "process", None) != os.getpid():
-        _HERE.process, _HERE.converter = os.getpid(), VideoReformatter()
-    return _HERE.converter.reformat(frame, format=form).to_ndarray()
+    known: dict[int, Any] = _HERE.__dict__.setdefault("converters", {})
+    here = os.getpid()
+    if here not in known:  # the parent's stays: to free it would wait for its threads
+        known[here] = VideoReformatter()
+    return known[here].reformat(frame, format=form).to_ndarray()
 
 
 def planes_digest(frame: Any, matrix: Any = None) -> str:
@@ -355,4 +357,6 @@ def _faults(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # FFmpegError, OSError, and other errors of PyAV for odd headers
         refuse_machine_fault(error, f"'{path}'")
-        raise FrameError(str(path), f"not a readable video: {first_line(error)}") from None
+        told = getattr(error, "strerror", None)  # its whole text has the folders of this machine
+        why = f"{type(error).__name__}: {told}" if told else first_line(error)
+        raise FrameError(str(path), f"not a readable video: {why}") from None

@@ -262,7 +262,7 @@ def _there(held: dict[str, Held]) -> str:
     """Return what a split has, by manipulation."""
     parts = []
     for method, one in held.items():
-        frames = "" if one.frames in (None, one.videos) else f" ({one.frames:,} frames)"
+        frames = "" if one.frames in (None, one.videos - one.missing) else f" ({one.frames:,} frames)"
         parts.append(f"{method} {one.videos - one.missing:,}{frames}")
     total = sum(one.videos - one.missing for one in held.values())
     return f"{_number(total, 'video')}: {', '.join(parts)}"

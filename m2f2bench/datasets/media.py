@@ -114,10 +114,8 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         ]
 
     def remarks(self, split: str) -> list[str]:
-        """Return a line on videos that are cut short, if there are any."""
-        if split not in self._cut:
-            self.clips(split)
-        return [*super().remarks(split), *self._cut[split]]
+        """Return a line on videos that are cut short, if the split was counted and there are any; none is opened."""
+        return [*super().remarks(split), *self._cut.get(split, ())]
 
     def read(self, frame: Frame) -> Image:
         """Return a picture's file, or a frame of a video file, RGB uint8 [H, W, 3]."""

@@ -242,7 +242,7 @@ def _by_folder(path: str) -> int | None:
 def _people(video: str) -> tuple[str, ...]:
     """Return the people of a video of FaceForensics++, whose numbers name it; none for another video."""
     match = _PAIR.fullmatch(video.rpartition("/")[2]) if "ff++" in video.lower() else None
-    return tuple(one for one in match.groups() if one) if match else ()
+    return tuple(f"FaceForensics++:{one}" for one in match.groups() if one) if match else ()
 
 
 def _turns(turns: list[Any], where: str) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,8 @@ from ..core.text import quoted
 from .base import AdapterOptions
 from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_under, missing, read_lines
 
+FF = "FaceForensics++"
+"""The corpus of the people whose videos the faces are put into."""
 LISTS = Path("lists") / "splits"
 STUDIO = (
     "the reals are the actors' own videos of one studio, the fakes are videos of YouTube: a detector may tell the "
@@ -71,7 +73,7 @@ class DeeperForensicsAdapter(TreeAdapter[DeeperForensicsOptions]):
                 raise DataError(f"'{top}' has no manipulated_videos/{variant}{near(variant, there)}")
             for one in lists[split].values():
                 media = Media(one.key, there[variant] / f"{one.key}.mp4")
-                fakes.append(media.clip(one.key, FAKE, variant, split, [one.target, one.actor]))
+                fakes.append(media.clip(one.key, FAKE, variant, split, [f"{FF}:{one.target}", one.actor]))
             remarks += missing(fakes[-len(lists[split]) :], f"{split}.txt of {variant}")
         if self.options.reals == "targets":
             reals = self._targets(top, split, lists[split])
@@ -111,7 +113,7 @@ class DeeperForensicsAdapter(TreeAdapter[DeeperForensicsOptions]):
                 "options.reals to sources"
             )
         keys = sorted({fake.target for fake in fakes.values()})
-        return [Media(key, folder / f"{key}.mp4").clip(key, REAL, ORIGINAL, split, [key]) for key in keys]
+        return [Media(key, folder / f"{key}.mp4").clip(key, REAL, ORIGINAL, split, [f"{FF}:{key}"]) for key in keys]
 
 
 def _read_list(path: Path) -> dict[str, Fake]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..core.records import FAKE, ORIGINAL, REAL
 from .df40_methods import canonical
+from .ffpp_videos import actors
 
 FF = "FaceForensics++"
 LEVELS = ("raw", "c23", "c40")
@@ -32,6 +33,7 @@ _FAKES = {"DFDCP_FakeA": "method_A", "DFDCP_FakeB": "method_B"} | FF_METHODS
 _NAMED = re.compile(r"(.+)_(real|fake)", re.IGNORECASE)
 _FF_VIDEO = re.compile(r"(\d{3})(?:_(\d{3}))?")
 _CELEB_VIDEO = re.compile(r"(id\d+)(?:_(id\d+))?_\d+")
+_DEEPER_FAKE = re.compile(r"(\d{3})_([MW]\d{3})")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,12 @@ def people_in(video: str, ff: bool) -> tuple[str, ...]:
     """Return the people that a video's name says are in it.
 
     `000_003` is two people and `000` one if the videos are of FaceForensics++ (`ff`); Celeb-DF has `id0_id1_0002` and
-    `id0_0002`. Otherwise empty.
+    `id0_0002`, DFD `01__scene` and `01_02__scene__ID`, DeeperForensics `033_M134`: actor M134's face put on person 033
+    of FaceForensics++. Otherwise empty.
     """
+    if deeper := _DEEPER_FAKE.fullmatch(video):
+        return f"{FF}:{deeper[1]}", deeper[2]
+    if "__" in video:
+        return actors(video)
     found = _CELEB_VIDEO.fullmatch(video) or (_FF_VIDEO.fullmatch(video) if ff else None)
     return tuple(dict.fromkeys(one for one in found.groups() if one)) if found else ()

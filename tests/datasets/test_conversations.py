@@ -40,7 +40,9 @@ def test_fakeclue_counts_one_as_real(tmp_path: Path, doubled: bool) -> None:
         "ff++/real/youtube/c23/frames/033/010.png": 0,
         "satellite/real/1.jpg": 0,
     }
-    assert [f.id.rpartition("/")[2] for f in frames if f.identities == ("071", "054")] == ["20.png", "160.png"]
+    assert [
+        f.id.rpartition("/")[2] for f in frames if f.identities == ("FaceForensics++:071", "FaceForensics++:054")
+    ] == ["20.png", "160.png"]
     assert Counter(f.method for f in frames) == {"original": 2, "deepfake": 2, "doc": 1}
     assert len({f.video for f in frames}) == 4
     for frame in frames:

@@ -42,8 +42,8 @@ def test_fakes_are_listed_and_actors_are_the_reals(whole: Path) -> None:
     assert clips_of(adapter, "test") == {
         f"original/M101/{happy.format('M101', 'front')}": (0, "original", ("M101",), FRAMES),
         f"original/W011/{happy.format('W011', 'front')}": (0, "original", ("W011",), FRAMES),
-        "end_to_end/200_M101": (1, "end_to_end", ("200", "M101"), FRAMES),
-        "end_to_end/201_W011": (1, "end_to_end", ("201", "W011"), FRAMES),
+        "end_to_end/200_M101": (1, "end_to_end", ("FaceForensics++:200", "M101"), FRAMES),
+        "end_to_end/201_W011": (1, "end_to_end", ("FaceForensics++:201", "W011"), FRAMES),
     }
     train = clips_of(adapter, "train")
     assert [sum(label == wanted for label, *_ in train.values()) for wanted in (0, 1)] == [
@@ -57,7 +57,15 @@ def test_no_person_is_in_two_splits(whole: Path) -> None:
     """Putting every actor's videos into all splits, as a known reader does, would fail here."""
     adapter = DeeperForensicsAdapter(whole)
     people = {split: people_of(adapter, split) for split in SPLITS}
-    assert people["train"] == {"000", "003", "010", "011", "M004", "M005", "W101"}
+    assert people["train"] == {
+        "FaceForensics++:000",
+        "FaceForensics++:003",
+        "FaceForensics++:010",
+        "FaceForensics++:011",
+        "M004",
+        "M005",
+        "W101",
+    }
     assert all(people[a].isdisjoint(people[b]) for a, b in itertools.combinations(SPLITS, 2))
 
 
@@ -99,10 +107,10 @@ def test_the_originals_of_faceforensics_as_reals(whole: Path, tmp_path: Path) ->
     options = DeeperForensicsOptions(reals="targets", targets=str(tmp_path / "youtube"))
     adapter = DeeperForensicsAdapter(whole, options)
     assert clips_of(adapter, "test") == {
-        "original/200": (0, "original", ("200",), FRAMES),
-        "original/201": (0, "original", ("201",), FRAMES),
-        "end_to_end/200_M101": (1, "end_to_end", ("200", "M101"), FRAMES),
-        "end_to_end/201_W011": (1, "end_to_end", ("201", "W011"), FRAMES),
+        "original/200": (0, "original", ("FaceForensics++:200",), FRAMES),
+        "original/201": (0, "original", ("FaceForensics++:201",), FRAMES),
+        "end_to_end/200_M101": (1, "end_to_end", ("FaceForensics++:200", "M101"), FRAMES),
+        "end_to_end/201_W011": (1, "end_to_end", ("FaceForensics++:201", "W011"), FRAMES),
     }
     (tmp_path / "youtube" / "201.mp4").unlink()
     assert "1 of the 2 listed files are missing" in adapter.remarks("test")[0]
@@ -119,7 +127,12 @@ def test_a_copy_that_is_not_whole(whole: Path, tmp_path: Path) -> None:
     adapter = DeeperForensicsAdapter(root)
     assert "no list" in error_of(lambda: adapter.frames("val")) and "val.txt" in error_of(lambda: adapter.frames("val"))
     clips = clips_of(adapter, "test")
-    assert clips["end_to_end/200_M101"] == (1, "end_to_end", ("200", "M101"), 1)  # listed and missing: it stays
+    assert clips["end_to_end/200_M101"] == (
+        1,
+        "end_to_end",
+        ("FaceForensics++:200", "M101"),
+        1,
+    )
     frame = next(one for one in adapter.frames("test") if one.video == "end_to_end/200_M101")
     with pytest.raises(FrameError):
         adapter.read(frame)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from field_more import make_deeperforensics
 
 from m2f2bench.cards.folders import find_card, iter_cards
 from m2f2bench.cards.models import DatasetCard, read_card
-from m2f2bench.datasets.deepfakebench_labels import SETS
+from m2f2bench.datasets.deeperforensics import DeeperForensicsAdapter
+from m2f2bench.datasets.deepfakebench_labels import SETS, people_in
 
 DOWNLOADED = {
     "dfb-celebdf-v1": "celebdf-v1",
@@ -58,3 +62,27 @@ def test_a_corpus_is_spelt_one_way() -> None:
         )
     twice = [names for names in folded.values() if len(names) > 1]
     assert twice == []
+
+
+@pytest.mark.parametrize(
+    ("video", "people"),
+    [
+        ("000_003", ("000", "003")),
+        ("id0_id1_0002", ("id0", "id1")),
+        ("01__kitchen_pan", ("actor-01",)),
+        ("01_02__meeting_serious__YVGY8LOK", ("actor-01", "actor-02")),
+        ("033_M134", ("FaceForensics++:033", "M134")),
+        ("aabbccdd", ()),
+    ],
+)
+def test_people_are_named_as_in_the_downloaded_form(video: str, people: tuple[str, ...]) -> None:
+    assert people_in(video, ff=True) == people
+
+
+def test_people_of_deeperforensics_are_those_of_faceforensics(tmp_path: Path) -> None:
+    adapter = DeeperForensicsAdapter(make_deeperforensics(tmp_path))
+    fakes = [clip for clip in adapter.listed("test") if clip.label]
+    assert fakes
+    for clip in fakes:
+        target, actor = clip.video.rpartition("/")[2].split("_")
+        assert clip.identities == (f"FaceForensics++:{target}", actor)

@@ -22,7 +22,7 @@ start = time.perf_counter()
 from pathlib import Path
 from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.datasets.dataset import plan_frames
-from m2f2bench.datasets.deepfakebench import DeepfakeBenchAdapter, DeepfakeBenchOptions
+from m2f2bench.datasets.deepfakebench.adapter import DeepfakeBenchAdapter, DeepfakeBenchOptions
 adapter = DeepfakeBenchAdapter(Path(sys.argv[1]), DeepfakeBenchOptions(dataset="DFDC"))
 frames = plan_frames(adapter, "test", FrameSelection(count=32, which="uniform"))
 taken = time.perf_counter() - start

@@ -24,7 +24,7 @@ import numpy as np
 from common import sized
 
 from m2f2bench.core.records import Frame
-from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
+from m2f2bench.datasets.layouts.ffpp import FFPPAdapter, FFPPOptions
 
 SIDE = 224
 FRAME = (SIDE, SIDE, 3)

@@ -16,7 +16,7 @@ from .core.records import Reply as Reply
 from .core.records import Score as Score
 from .datasets.base import Adapter as Adapter
 from .datasets.base import AdapterOptions as AdapterOptions
-from .datasets.images import FileAdapter as FileAdapter
+from .datasets.files.images import FileAdapter as FileAdapter
 from .detectors.base import Detector as Detector
 from .detectors.base import Explainer as Explainer
 from .detectors.base import Localizer as Localizer

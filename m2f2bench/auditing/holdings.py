@@ -17,10 +17,10 @@ from ..core.records import ORIGINAL
 from ..core.text import quoted
 from ..datasets.base import Adapter, close_adapter, fits_of, lacking_of, remarks_of
 from ..datasets.dataset import Dataset
+from ..datasets.files.images import IMAGE_SUFFIXES
+from ..datasets.files.video import VIDEO_SUFFIXES
 from ..datasets.files_there import Folders, Listed, listing
-from ..datasets.images import IMAGE_SUFFIXES
 from ..datasets.recognition import data_folder, recognised
-from ..datasets.video import VIDEO_SUFFIXES
 from ..loading import load_dataset
 
 MEASURED = 200_000

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from ..core.errors import DataError, first_line
 from ..core.files import user_path
 from ..core.text import in_utf8, quoted
-from ..datasets.images import rgb_of
+from ..datasets.files.images import rgb_of
 
 if TYPE_CHECKING:
     from ..core.records import Image

@@ -19,11 +19,11 @@ from ..core.records import REAL, Frame, Locator, Prediction
 from ..core.text import in_utf8
 from ..datasets.base import Adapter
 from ..datasets.dataset import pick, spread
-from ..datasets.entries import natural
-from ..datasets.images import IMAGE_SUFFIXES, read_image
+from ..datasets.files.images import IMAGE_SUFFIXES, read_image
+from ..datasets.files.video import VIDEO_SUFFIXES, Video, read_video
+from ..datasets.lists.entries import natural
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.scenes import scene_note
-from ..datasets.video import VIDEO_SUFFIXES, Video, read_video
 from ..loading import load_detector
 from ..runs.detection import predict
 from .pictures import Picture

@@ -203,7 +203,7 @@ def test_a_memo_that_somebody_edited_is_read_over(tmp_path: Path) -> None:
 
 
 def test_frames_in_containers_have_pixel_cues_only(tmp_path: Path) -> None:
-    from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
+    from m2f2bench.datasets.layouts.ffpp import FFPPAdapter, FFPPOptions
 
     root = tmp_path / "ffpp"
     (root / "FFPP_split").mkdir(parents=True)

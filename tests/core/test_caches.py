@@ -22,7 +22,7 @@ from m2f2bench.core.parsing import read_yaml
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.dataset import frame_digests
-from m2f2bench.datasets.images import FileAdapter
+from m2f2bench.datasets.files.images import FileAdapter
 from m2f2bench.datasets.synthetic import cache as synthetic
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.detectors.keys import identify_judge, row_key

@@ -22,7 +22,7 @@ from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import FrameError, MachineError, is_machine_fault
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.folder import FolderAdapter
+from m2f2bench.datasets.lists.folder import FolderAdapter
 from m2f2bench.datasets.read_ahead import load_frame
 from m2f2bench.detectors.base import Localizer
 from m2f2bench.heatmaps.measurement import faithfulness, localize

@@ -31,7 +31,7 @@ class Mine(FrequencyDetector):
     pass
 """
 ADAPTER = """
-from m2f2bench.datasets.folder import FolderAdapter
+from m2f2bench.datasets.lists.folder import FolderAdapter
 
 class Mine(FolderAdapter):
     splits = ("train", "val", "test")

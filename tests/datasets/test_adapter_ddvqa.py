@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.ddvqa import REGIONS, DDVQAAdapter, DDVQAOptions, region
-from m2f2bench.datasets.images import digest_file
+from m2f2bench.datasets.files.images import digest_file
+from m2f2bench.datasets.layouts.ddvqa import REGIONS, DDVQAAdapter, DDVQAOptions, region
 
 REAL_DATA = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ddvqa"
 needs_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="M2F2BENCH_DATA is not set, or has no ddvqa")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.records import Frame
-from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
+from m2f2bench.datasets.lists.folder import FolderAdapter, FolderOptions
 
 
 def image(path: Path) -> Path:

@@ -12,9 +12,9 @@ import pytest
 import m2f2bench
 from m2f2bench.core.errors import CardError
 from m2f2bench.datasets.base import AdapterOptions
-from m2f2bench.datasets.ddvqa import DDVQAAdapter, DDVQAOptions
-from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
-from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
+from m2f2bench.datasets.layouts.ddvqa import DDVQAAdapter, DDVQAOptions
+from m2f2bench.datasets.layouts.ffpp import FFPPAdapter, FFPPOptions
+from m2f2bench.datasets.lists.folder import FolderAdapter, FolderOptions
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.loading import load_dataset

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from m2f2bench.core.clips import Clip
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.celebdf import CelebDFAdapter, CelebDFOptions, Named, read_tested
+from m2f2bench.datasets.layouts.celebdf import CelebDFAdapter, CelebDFOptions, Named, read_tested
 from m2f2bench.loading import load_dataset
 
 Version = Literal["v1", "v2", "pp"]

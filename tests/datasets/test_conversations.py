@@ -15,8 +15,8 @@ from m2f2bench import load_dataset
 from m2f2bench.cards.folders import find_card
 from m2f2bench.cards.models import DatasetCard, read_card
 from m2f2bench.core.errors import FrameError
-from m2f2bench.datasets.conversations import ConversationsAdapter, ConversationsOptions, states_label
 from m2f2bench.datasets.dataset import Dataset, check_unique
+from m2f2bench.datasets.layouts.conversations import ConversationsAdapter, ConversationsOptions, states_label
 
 
 def opened(root: Path, **options: Any) -> Dataset:

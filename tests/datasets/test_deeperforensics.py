@@ -14,7 +14,7 @@ from one_line import error_of
 from toy_videos import write_video
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.deeperforensics import (
+from m2f2bench.datasets.layouts.deeperforensics import (
     STUDIO,
     DeeperForensicsAdapter,
     DeeperForensicsOptions,

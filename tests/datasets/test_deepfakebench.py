@@ -17,10 +17,10 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.datasets.base import Adapter
 from m2f2bench.datasets.dataset import plan_frames
-from m2f2bench.datasets.deepfakebench import DeepfakeBenchAdapter, DeepfakeBenchOptions
-from m2f2bench.datasets.deepfakebench_labels import SETS, meaning
-from m2f2bench.datasets.deepfakebench_places import Places
-from m2f2bench.datasets.images import digest_file
+from m2f2bench.datasets.deepfakebench.adapter import DeepfakeBenchAdapter, DeepfakeBenchOptions
+from m2f2bench.datasets.deepfakebench.labels import SETS, meaning
+from m2f2bench.datasets.deepfakebench.places import Places
+from m2f2bench.datasets.files.images import digest_file
 
 
 def adapter(root: Path, dataset: str = "FaceForensics++", **options: Any) -> DeepfakeBenchAdapter:

@@ -13,9 +13,9 @@ import pytest
 from field_dfb import make_dfb, write_list
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.deepfakebench import DeepfakeBenchAdapter, DeepfakeBenchOptions
-from m2f2bench.datasets.images import digest_bytes
-from m2f2bench.datasets.lmdb_file import LMDBFile
+from m2f2bench.datasets.deepfakebench.adapter import DeepfakeBenchAdapter, DeepfakeBenchOptions
+from m2f2bench.datasets.files.images import digest_bytes
+from m2f2bench.datasets.files.lmdb_file import LMDBFile
 
 lmdb = pytest.importorskip("lmdb")
 

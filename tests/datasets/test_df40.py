@@ -10,8 +10,8 @@ import pytest
 from field_dfb import Writer, make_df40, make_dfb
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.df40 import DF40Adapter, DF40Options
-from m2f2bench.datasets.df40_methods import KNOWN, METHODS, TYPES, UNKNOWN, canonical, expanded
+from m2f2bench.datasets.deepfakebench.df40 import DF40Adapter, DF40Options
+from m2f2bench.datasets.deepfakebench.df40_methods import KNOWN, METHODS, TYPES, UNKNOWN, canonical, expanded
 
 
 def adapter(root: Path, **options: Any) -> DF40Adapter:

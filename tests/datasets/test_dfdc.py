@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.dfdc import DFDCAdapter
-from m2f2bench.datasets.dfdcp import DFDCPAdapter
+from m2f2bench.datasets.layouts.dfdc import DFDCAdapter
+from m2f2bench.datasets.layouts.dfdcp import DFDCPAdapter
 from m2f2bench.loading import load_dataset
 
 

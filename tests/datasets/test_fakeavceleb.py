@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from one_line import error_of
 
 from m2f2bench.core.errors import DataError, FrameError
-from m2f2bench.datasets.fakeavceleb import FakeAVCelebAdapter
+from m2f2bench.datasets.layouts.fakeavceleb import FakeAVCelebAdapter
 
 MEN, WOMEN = "African/men/id00076", "Asian (South)/women/id00166"
 

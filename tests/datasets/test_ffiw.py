@@ -12,7 +12,7 @@ from toy_videos import number_in
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.core.records import Locator
-from m2f2bench.datasets.ffiw import FFIWAdapter
+from m2f2bench.datasets.layouts.ffiw import FFIWAdapter
 
 
 @pytest.fixture(scope="module")

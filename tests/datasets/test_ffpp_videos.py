@@ -27,8 +27,14 @@ from hypothesis import strategies as st
 
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.records import Locator
-from m2f2bench.datasets.ffpp_videos import CompressedOptions, DFDAdapter, FFPPVideoAdapter, FFPPVideoOptions, actors
-from m2f2bench.datasets.pairs import listed_keys, read_pairs
+from m2f2bench.datasets.layouts.ffpp_videos import (
+    CompressedOptions,
+    DFDAdapter,
+    FFPPVideoAdapter,
+    FFPPVideoOptions,
+    actors,
+)
+from m2f2bench.datasets.layouts.pairs import listed_keys, read_pairs
 from m2f2bench.loading import load_dataset
 
 

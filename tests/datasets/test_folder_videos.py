@@ -14,7 +14,7 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.records import Frame
 from m2f2bench.datasets.dataset import pick, plan_frames
-from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
+from m2f2bench.datasets.lists.folder import FolderAdapter, FolderOptions
 from m2f2bench.datasets.read_ahead import load_frame
 
 

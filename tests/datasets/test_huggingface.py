@@ -15,8 +15,8 @@ from one_line import error_of
 from m2f2bench import load_dataset
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets.dataset import check_unique
-from m2f2bench.datasets.huggingface import HuggingFaceAdapter, HuggingFaceOptions
-from m2f2bench.datasets.images import digest_bytes
+from m2f2bench.datasets.files.images import digest_bytes
+from m2f2bench.datasets.lists.huggingface import HuggingFaceAdapter, HuggingFaceOptions
 
 datasets: Any = pytest.importorskip("datasets")
 

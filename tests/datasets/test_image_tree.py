@@ -14,7 +14,7 @@ from m2f2bench import load_dataset
 from m2f2bench.cards.folders import find_card
 from m2f2bench.cards.models import DatasetCard, read_card
 from m2f2bench.datasets.dataset import Dataset, check_unique
-from m2f2bench.datasets.image_tree import ImageTreeAdapter, ImageTreeOptions
+from m2f2bench.datasets.layouts.image_tree import ImageTreeAdapter, ImageTreeOptions
 
 CARDS = ("genimage", "cnnspot", "univfd", "aigcdetect", "sid-set", "140k-faces", "dffd")
 MAKERS = {"genimage": genimage, "cnnspot": cnnspot, "sid-set": sid_set, "140k-faces": faces_140k}

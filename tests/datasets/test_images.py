@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageFile
 
 from m2f2bench.core.errors import FrameError
-from m2f2bench.datasets.images import digest_bytes, digest_file, read_image
+from m2f2bench.datasets.files.images import digest_bytes, digest_file, read_image
 
 RNG = np.random.default_rng(7)
 COLOURS = RNG.integers(0, 256, (10, 12, 3), dtype=np.uint8)

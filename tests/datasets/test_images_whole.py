@@ -16,8 +16,8 @@ from test_images import chunk, encode, refused
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets import images
-from m2f2bench.datasets.folder import FolderAdapter
-from m2f2bench.datasets.images import digest_file, read_image
+from m2f2bench.datasets.files.images import digest_file, read_image
+from m2f2bench.datasets.lists.folder import FolderAdapter
 
 SCANS: dict[str, dict[str, object]] = {
     "4:4:4": {"subsampling": 0},

@@ -18,10 +18,10 @@ from one_line import error_of
 from m2f2bench import load_dataset
 from m2f2bench.core.errors import CardError, FrameError
 from m2f2bench.datasets.dataset import check_unique
-from m2f2bench.datasets.images import digest_bytes
-from m2f2bench.datasets.list_files import read_list, source_of
-from m2f2bench.datasets.listed_paths import placed
-from m2f2bench.datasets.lists import ListsAdapter, ListsOptions
+from m2f2bench.datasets.files.images import digest_bytes
+from m2f2bench.datasets.lists.list_files import read_list, source_of
+from m2f2bench.datasets.lists.listed_paths import placed
+from m2f2bench.datasets.lists.text_lists import ListsAdapter, ListsOptions
 
 
 def adapter(root: Path, **options: Any) -> ListsAdapter:

@@ -22,8 +22,8 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame
 from m2f2bench.datasets.dataset import plan_frames
-from m2f2bench.datasets.entries import natural
-from m2f2bench.datasets.folder import FolderAdapter, FolderOptions
+from m2f2bench.datasets.lists.entries import natural
+from m2f2bench.datasets.lists.folder import FolderAdapter, FolderOptions
 
 CASES = SHARED / "cases" / "10"
 FIRST8 = ProtocolCard.model_validate(

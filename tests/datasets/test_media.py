@@ -22,9 +22,9 @@ from m2f2bench.core.errors import FrameError, MachineError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets import media
 from m2f2bench.datasets.base import AdapterOptions
-from m2f2bench.datasets.media import MediaAdapter
+from m2f2bench.datasets.files.media import MediaAdapter
+from m2f2bench.datasets.files.seeking import VideoFile
 from m2f2bench.datasets.read_ahead import ReadAhead, frames_ahead, load_frame
-from m2f2bench.datasets.seeking import VideoFile
 
 
 class Films(MediaAdapter[AdapterOptions]):

@@ -16,8 +16,8 @@ from toy_videos import number_in, picture_of, write_video
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets import limits, packets
-from m2f2bench.datasets.seeking import VideoFile
-from m2f2bench.datasets.video import read_video
+from m2f2bench.datasets.files.seeking import VideoFile
+from m2f2bench.datasets.files.video import read_video
 
 CASES = SHARED / "cases" / "05"
 WHOLE = ["bt709.mp4", "full601.mp4", "full709.mp4", "odd.mp4", "plain.mkv", "plain.mp4", "rotated.mp4", "ten.mp4"]

@@ -100,7 +100,7 @@ PLACES = ((0.25, 0.3), (0.25, 0.7), (0.75, 0.3), (0.75, 0.7))
 
 def frames_of(path: Path) -> list[Any]:
     """Every frame that `predict` would be given."""
-    from m2f2bench.datasets.video import read_video
+    from m2f2bench.datasets.files.video import read_video
 
     found = read_video(path, lambda n: range(n))
     return list(getattr(found, "images", found))

@@ -31,10 +31,10 @@ from m2f2bench.cards.registry import ADAPTERS
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.memo import CACHE_VARIABLE
 from m2f2bench.datasets.dataset import check_unique
-from m2f2bench.datasets.deepfake_eval import DeepfakeEvalAdapter, DeepfakeEvalOptions
-from m2f2bench.datasets.folder import FolderAdapter
-from m2f2bench.datasets.kodf import KoDFAdapter
-from m2f2bench.datasets.uadfv import UADFVAdapter
+from m2f2bench.datasets.layouts.deepfake_eval import DeepfakeEvalAdapter, DeepfakeEvalOptions
+from m2f2bench.datasets.layouts.kodf import KoDFAdapter
+from m2f2bench.datasets.layouts.uadfv import UADFVAdapter
+from m2f2bench.datasets.lists.folder import FolderAdapter
 
 IMAGES = DeepfakeEvalOptions(media="image")
 CARDS = {

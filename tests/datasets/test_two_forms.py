@@ -9,8 +9,8 @@ from field_more import make_deeperforensics
 
 from m2f2bench.cards.folders import find_card, iter_cards
 from m2f2bench.cards.models import DatasetCard, read_card
-from m2f2bench.datasets.deeperforensics import DeeperForensicsAdapter
-from m2f2bench.datasets.deepfakebench_labels import SETS, people_in
+from m2f2bench.datasets.deepfakebench.labels import SETS, people_in
+from m2f2bench.datasets.layouts.deeperforensics import DeeperForensicsAdapter
 
 DOWNLOADED = {
     "dfb-celebdf-v1": "celebdf-v1",

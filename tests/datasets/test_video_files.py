@@ -20,7 +20,7 @@ from paths import SHARED
 
 from m2f2bench.core.errors import FrameError, MachineError, NothingJudged
 from m2f2bench.datasets import limits, video
-from m2f2bench.datasets.video import read_video
+from m2f2bench.datasets.files.video import read_video
 from m2f2bench.inference.predict import predict_paths
 
 CASES = SHARED / "cases" / "05"

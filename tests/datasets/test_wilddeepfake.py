@@ -17,7 +17,7 @@ from toy_videos import number_in, picture_of
 from m2f2bench.core.errors import FrameError
 from m2f2bench.core.memo import CACHE_VARIABLE
 from m2f2bench.datasets.dataset import check_unique
-from m2f2bench.datasets.wilddeepfake import WildDeepfakeAdapter
+from m2f2bench.datasets.layouts.wilddeepfake import WildDeepfakeAdapter
 
 TEST = {
     "original/test/0/0": (0, "original", ("real_test/0",), FRAMES),

@@ -11,7 +11,7 @@ import pytest
 
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame
-from m2f2bench.datasets.ffpp import METHODS, FFPPAdapter, FFPPOptions
+from m2f2bench.datasets.layouts.ffpp import METHODS, FFPPAdapter, FFPPOptions
 
 SIDE, FRAMES = 16, 5
 

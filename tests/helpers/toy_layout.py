@@ -12,7 +12,7 @@ from pathlib import Path
 import m2f2bench
 from m2f2bench.core.clips import Clip
 from m2f2bench.core.errors import DataError
-from m2f2bench.datasets.media import MediaAdapter
+from m2f2bench.datasets.files.media import MediaAdapter
 
 
 class ToyOptions(m2f2bench.AdapterOptions):

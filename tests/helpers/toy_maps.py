@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from m2f2bench import Detector, Localizer
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.datasets.images import FileAdapter
+from m2f2bench.datasets.files.images import FileAdapter
 
 class Masked(FileAdapter):
     name = "masked"

@@ -28,14 +28,14 @@ class Kind:
 
 
 def read_picture(path: Path) -> None:
-    from m2f2bench.datasets.images import read_image
+    from m2f2bench.datasets.files.images import read_image
 
     image = read_image(path, "x")
     assert image.dtype == "uint8" and image.ndim == 3 and image.shape[2] == 3
 
 
 def read_film(path: Path) -> None:
-    from m2f2bench.datasets.video import read_video
+    from m2f2bench.datasets.files.video import read_video
 
     video = read_video(path, lambda n: range(min(n, 4)))
     assert all(image.shape[2] == 3 for image in video.images)
@@ -43,7 +43,7 @@ def read_film(path: Path) -> None:
 
 def read_hdf5(path: Path) -> None:
     from m2f2bench.core.errors import FrameError
-    from m2f2bench.datasets.ffpp import FFPPAdapter, FFPPOptions
+    from m2f2bench.datasets.layouts.ffpp import FFPPAdapter, FFPPOptions
 
     data = FFPPAdapter(path.parent, FFPPOptions(methods=("original",)))
     failed = 0
@@ -110,7 +110,7 @@ def read_answer(path: Path) -> None:
 
 
 def read_manifest(path: Path) -> None:
-    from m2f2bench.datasets.entries import read_manifest as read
+    from m2f2bench.datasets.lists.entries import read_manifest as read
 
     read(path, path.parent, {})
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.datasets.ddvqa import DDVQAAdapter
+from m2f2bench.datasets.layouts.ddvqa import DDVQAAdapter
 from m2f2bench.training.frames import carve_validation, components
 
 REAL_DATA = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ddvqa"

@@ -1,0 +1,1 @@
+"""DeepfakeBench's preprocessed form, and DF40."""

@@ -1,0 +1,1 @@
+"""Files of pictures and videos, read strictly: what every adapter reads with."""

@@ -116,8 +116,9 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
 
     def remarks(self, split: str) -> list[str]:
         """Return a line each on a list none of whose files exist, and on videos that are cut short."""
-        found = super().remarks(split)
-        return [*self._strange[split], *found]
+        if split not in self._strange:
+            self._groups(split)
+        return [*self._strange[split], *super().remarks(split)]
 
     def mask_place(self, frame: Frame) -> Locator | None:
         """Return the place that the manifest's column `mask` gives for a frame or its video file."""

@@ -45,7 +45,7 @@ def list_names(
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what there is: detectors, datasets, protocols, leaderboards, crops, metrics, backends, adapters, controls."""
+    """List what there is: detectors, datasets, crops, protocols, boards, metrics, backends, adapters, controls."""
     settle(cards)
     if kind is not None and kind not in LISTED:
         raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")

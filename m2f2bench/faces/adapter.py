@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -346,7 +347,8 @@ def _keep(path: Path, image: Image) -> None:
         Pillow.fromarray(image).save(temporary, "PNG", compress_level=1)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def with_faces(

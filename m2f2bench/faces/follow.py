@@ -19,8 +19,8 @@ FAR = 1.5
 """A face this far from where it was expected, in face sides, is another person's."""
 OTHER_SIZE = 0.9
 """Natural logarithm of the ratio of two sides, from which on it is another person's face."""
-SETTLE = 0.5
-"""Weight of the newest velocity against those before."""
+RECENT = 6
+"""The newest faces of a track from which its velocity is told."""
 NEVER = 1e6
 
 
@@ -30,7 +30,6 @@ class Track:
 
     number: int
     faces: dict[float, Face] = field(default_factory=dict)
-    _velocity: tuple[float, float] = (0.0, 0.0)
 
     @property
     def last(self) -> float:
@@ -39,19 +38,24 @@ class Track:
 
     def add(self, time: float, face: Face) -> None:
         """Add the face of a later time."""
-        if self.faces:
-            before, passed = self.faces[self.last], time - self.last
-            new = [(b - a) / passed for a, b in zip(before.centre, face.centre, strict=True)]
-            weight = SETTLE if len(self.faces) > 1 else 1.0
-            x, y = (weight * n + (1 - weight) * v for n, v in zip(new, self._velocity, strict=True))
-            self._velocity = (x, y)
         self.faces[time] = face
 
     def expected(self, time: float) -> Box:
-        """Return the box that is expected at a later time."""
-        passed, (x, y) = time - self.last, self._velocity
-        x0, y0, x1, y1 = self.faces[self.last].box
-        return x0 + x * passed, y0 + y * passed, x1 + x * passed, y1 + y * passed
+        """Return the box that is expected at a later time: the straight way through the newest faces, and their size.
+
+        Several faces, not two, tell the velocity: the finder's boxes tremble.
+        """
+        recent = list(self.faces.items())[-RECENT:]
+        times = np.array([one for one, _ in recent])
+        boxes = np.array([face.box for _, face in recent])
+        if len(recent) == 1:
+            x0, y0, x1, y1 = boxes[0].tolist()
+            return x0, y0, x1, y1
+        centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        passed = times - times.mean()
+        velocity = passed @ centres / (passed @ passed)
+        (x, y), (width, height) = centres.mean(axis=0) + velocity * (time - times.mean()), sizes.mean(axis=0)
+        return float(x - width / 2), float(y - height / 2), float(x + width / 2), float(y + height / 2)
 
     def between(self, time: float) -> Box:
         """Return the box at any time: between the faces before and after it, or that of the first or last face."""

@@ -101,7 +101,7 @@ class Story:
 
         Before the first look and after the last of the video, tracks go on.
         """
-        looked = sorted(self.looks)
+        looked = sorted(number for number, look in self.looks.items() if look.failed is None)
         first, last = next(iter(track.faces)), track.last
         before = max((one for one in looked if one < first), default=-1)
         after = min((one for one in looked if one > last), default=len(self.numbers))

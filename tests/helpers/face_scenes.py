@@ -10,8 +10,11 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from scipy import ndimage
 
-from m2f2bench.datasets.synthetic.faces import draw_face, draw_scene, stream
+from m2f2bench.datasets.synthetic.canvas import FIELD
+from m2f2bench.datasets.synthetic.draw import develop
+from m2f2bench.datasets.synthetic.faces import draw_face, draw_scene
 from m2f2bench.datasets.synthetic.h264 import decode, encode
+from m2f2bench.datasets.synthetic.render import render
 
 Picture = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -19,6 +22,9 @@ REAL_FACES = Path("ddvqa", "DDVQA_images", "c40", "test")
 """Real crops of single faces, below the research data's folder."""
 ACROSS, DOWN, CENTRE = 0.74, 0.90, (0.49, 0.44)
 """The face's box in such a crop, in shares of its side: found on other pictures of the same kind, see docs/faces.md."""
+
+FOREHEAD = -1.2
+"""The highest hairline that counts, in half face widths from the face's middle."""
 
 
 def background(rng: np.random.Generator, height: int = 480, width: int = 640, kind: str = "") -> Picture:
@@ -64,13 +70,16 @@ def real_faces(data: Path, count: int) -> list[Picture]:
     return [np.asarray(Pillow.open(path).convert("RGB")) for path in files[:: max(1, len(files) // count)][:count]]
 
 
-def drawn_face(number: int, side: int = 160) -> tuple[Picture, Box]:
-    """Draw a synthetic face of its own identity, and return it with its box: ear to ear, hairline to chin."""
-    from m2f2bench.datasets.synthetic.draw import SyntheticOptions, clean_frames
-    from m2f2bench.datasets.synthetic.canvas import FIELD
-
-    del draw_scene, clean_frames, SyntheticOptions, FIELD, draw_face, stream
-    raise NotImplementedError
+def drawn_face(number: int, size: int = 224) -> tuple[Picture, Box]:
+    """Draw a synthetic face, and return it with its box in shares of the side: ear to ear, hairline to chin."""
+    name = f"drawn{number}"
+    face, scene = draw_face(1, name), draw_scene(1, f"{name}_0", size, 1)
+    pose = scene.poses[0]
+    x, y = ((at / FIELD + 1) / 2 for at in (pose.x, pose.y - 0.12))
+    unit = pose.scale / FIELD / 2
+    top = max(face.hairline, FOREHEAD)  # a bald head's is out of sight
+    box = (x - unit, y + unit * top, x + unit, y + unit * face.chin)
+    return np.asarray(develop(render(face, scene, pose).image, scene, 1, name, 0)), box
 
 
 def pasted(

@@ -52,7 +52,7 @@ class CenterFace(FaceFinder):
     def __init__(
         self,
         model: Path | None = None,
-        score: float = 0.5,
+        score: float = 0.4,
         longest: int = 640,
         again: int = 1280,
         shortest: int = 160,

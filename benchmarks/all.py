@@ -22,6 +22,7 @@ NAMES = (
     "explanation",
     "m2f2det_speed",
     "answers",
+    "faces",
 )
 
 

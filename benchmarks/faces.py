@@ -2,9 +2,9 @@
 
 Real crops (M2F2BENCH_DATA) and drawn faces are put on larger backgrounds at known places, turned up to 20°, half of
 them through H.264. Asked: an overlap of .7 with the true box in 95% of the real faces of 80 pixels and more, false
-faces on 2% of 200 empty pictures at most, and two people who cross keep their tracks. The true box of a drawn face is its
-geometry; that of a real one is .74 × .90 of the crop's side, with its centre at (.49, .44): not what the finder says of
-the same face, but what it says of such crops on average, so that each face's own shape counts as an error.
+faces on 2% of 200 empty pictures at most, and two people who cross keep their tracks. The true box of a drawn face is
+its geometry; that of a real one is .74 × .90 of the crop's side, with its centre at (.49, .44): not what the finder
+says of the same face, but what it says of such crops on average, so that each face's own shape counts as an error.
 """
 
 from __future__ import annotations

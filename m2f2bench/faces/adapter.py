@@ -74,6 +74,8 @@ class FaceAdapter(Adapter[FaceOptions]):
     """
 
     Options = FaceOptions
+    name = "faces"
+    """The dataset's name where the adapter is given alone; `with_faces` sets it."""
 
     def __init__(
         self,
@@ -359,5 +361,6 @@ def with_faces(
     looks: int | None = LOOKS,
 ) -> Dataset:
     """Return a dataset of the faces in the scenes of another. Raises as `FaceAdapter`."""
-    card = dataset.card.model_copy(update={"shows": "crops"})
-    return Dataset(card, FaceAdapter(dataset.adapter, crop, finder, choice, looks))
+    adapter = FaceAdapter(dataset.adapter, crop, finder, choice, looks)
+    adapter.name = dataset.name
+    return Dataset(dataset.card.model_copy(update={"shows": "crops"}), adapter)

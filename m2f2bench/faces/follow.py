@@ -20,7 +20,7 @@ FAR = 1.5
 OTHER_SIZE = 0.9
 """Natural logarithm of the ratio of two sides, from which on it is another person's face."""
 RECENT = 6
-"""The newest faces of a track from which its velocity is told."""
+"""The newest faces of a track, which give its velocity."""
 NEVER = 1e6
 
 
@@ -43,7 +43,7 @@ class Track:
     def expected(self, time: float) -> Box:
         """Return the box that is expected at a later time: the straight way through the newest faces, and their size.
 
-        Several faces, not two, tell the velocity: the finder's boxes tremble.
+        Several faces, not two, give the velocity: the finder's boxes tremble.
         """
         recent = list(self.faces.items())[-RECENT:]
         times = np.array([one for one, _ in recent])
@@ -100,7 +100,7 @@ class Follower:
 
 
 def assigned(expected: Sequence[Box], faces: Sequence[Face]) -> dict[int, int]:
-    """Return which of the `expected` boxes each face belongs to, by the face's number; those of nobody are left out.
+    """Return which of the `expected` boxes each face belongs to, by the face's number; a face may have none.
 
     The cost of a pair is the distance of the centres in face sides, the difference in size, and what the boxes do not
     share; a pair that is too far apart or of another size is never made.

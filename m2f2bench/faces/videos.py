@@ -1,4 +1,4 @@
-"""The faces of whole videos: found in some of their frames, followed, chosen, and told for every frame.
+"""The faces of whole videos: found in some frames, followed, chosen, and given for every frame.
 
 A frame's face depends on the dataset and the settings alone: not on which frames are judged, on the order in which they
 are asked for, or on a run that was interrupted.
@@ -109,7 +109,7 @@ class Story:
 
 
 class Stories:
-    """Stories of videos, each told once: threads that need the same video share the work on it.
+    """Stories of videos, each made once: threads that need the same video share the work on it.
 
     `look` sees one frame. Frames are seen by threads of this object's own, in order, so that a video's decoder goes
     forward only.
@@ -119,26 +119,26 @@ class Stories:
         """Prepare; `looks` frames of each video are looked at, evenly spread, all if None."""
         self._look, self._choice, self._looks, self._count = look, choice, looks, threads
         self._lock = threading.Lock()
-        self._told: OrderedDict[str, Future[Story]] = OrderedDict()
+        self._made: OrderedDict[str, Future[Story]] = OrderedDict()
         self._pool: ThreadPoolExecutor | None = None
 
     def of(self, key: str, listed: Callable[[], Sequence[Frame]]) -> Story:
         """Return the story of a video, whose frames are `listed`. Raises what looking at one of them raised."""
         with self._lock:
-            future = self._told.get(key)
+            future = self._made.get(key)
             mine = future is None
             if future is None:
-                future = self._told[key] = Future()
-            self._told.move_to_end(key)
-            while len(self._told) > HELD:
-                self._told.popitem(last=False)
+                future = self._made[key] = Future()
+            self._made.move_to_end(key)
+            while len(self._made) > HELD:
+                self._made.popitem(last=False)
         if mine:
             try:
-                future.set_result(self._tell(listed()))
+                future.set_result(self._make(listed()))
             except BaseException as error:
                 with self._lock:  # the next who asks tries again
-                    if self._told.get(key) is future:
-                        del self._told[key]
+                    if self._made.get(key) is future:
+                        del self._made[key]
                 future.set_exception(error)
         return future.result()
 
@@ -146,11 +146,11 @@ class Stories:
         """End the threads, and forget all stories."""
         with self._lock:
             pool, self._pool = self._pool, None
-            self._told.clear()
+            self._made.clear()
         if pool is not None:
             pool.shutdown()
 
-    def _tell(self, frames: Sequence[Frame]) -> Story:
+    def _make(self, frames: Sequence[Frame]) -> Story:
         numbers = {frame.id: number for number, frame in enumerate(frames)}
         wanted = looked_at(len(frames), self._looks)
         looks = dict(zip(wanted, self._seen([frames[number] for number in wanted]), strict=True))

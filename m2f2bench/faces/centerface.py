@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import DataError
+from .base import FaceFinder
 from .face import Face, distinct
-from .find import FaceFinder
 from .network import EXTRA, Network, blob_of, fitted, named, read_model, short_hash
 
 if TYPE_CHECKING:

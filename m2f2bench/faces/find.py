@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import abc
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..core.errors import DataError, RegistryError, near
+from ..core.errors import RegistryError, near
 from ..core.files import user_path
-
-if TYPE_CHECKING:
-    from ..core.arrays import Image
-    from .face import Face
+from .base import FaceFinder as FaceFinder
 
 DEFAULT = "centerface"
 LIMIT = re.compile(r"(?P<name>.*)@(?P<score>\d*\.?\d+)")
 """A finder's name with the least score of a face, such as `centerface@0.4`."""
-
-
-class FaceFinder(abc.ABC):
-    """Base of finders. A subclass implements `find` and `signature`. Used from several threads, and pickled."""
-
-    name = ""
-    """Its name, as a user gives it."""
-
-    @abc.abstractmethod
-    def find(self, image: Image) -> list[Face]:
-        """Return the faces of a picture (RGB, uint8, [H, W, 3], upright), the surest first; empty if there are none."""
-
-    @abc.abstractmethod
-    def signature(self) -> str:
-        """Return a short text of all that decides the faces: name, limits, a hash of the model."""
-
-    def checked(self, image: Image) -> Image:
-        """Return the picture. Raises DataError for anything but RGB, uint8, [H, W, 3] with a pixel at least."""
-        shape = tuple(getattr(image, "shape", ()))
-        if len(shape) != 3 or shape[2] != 3 or 0 in shape or str(getattr(image, "dtype", "")) != "uint8":
-            kind = getattr(image, "dtype", type(image).__name__)
-            raise DataError(
-                f"faces are looked for in pictures that are RGB, uint8, [H, W, 3], not {kind} {list(shape)}"
-            )
-        return image
 
 
 def _centerface(model: Path | None, **limits: Any) -> FaceFinder:

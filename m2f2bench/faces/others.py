@@ -11,8 +11,8 @@ from PIL import Image as Pillow
 
 from ..core.errors import DataError, first_line, refuse_machine_fault
 from ..core.sources import installed_versions
+from .base import FaceFinder
 from .face import Face
-from .find import FaceFinder
 from .network import fitted, needed, opencv, read_model, short_hash
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Blob = npt.NDArray[np.float32]
 MAX_MODEL = 1 << 29
 """Bytes of a model's file."""
+SHAPES = 3
+"""Networks that a thread keeps, each for pictures of one shape."""
 EXTRA = "pip install 'm2f2bench[faces]'"
 HEADLESS = "pip install --force-reinstall --no-deps opencv-python-headless"
 
@@ -73,7 +76,7 @@ class Network:
         """
         self.outputs, self.where, self._data, self._threads = tuple(outputs), where, data, threads
         self._here = threading.local()
-        self._loaded()
+        self._load()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to load the network in another process."""
@@ -81,7 +84,7 @@ class Network:
 
     def __call__(self, blob: Blob) -> dict[str, Blob]:
         """Return the outputs by name for one picture, float32 [1, 3, H, W]. Raises DataError if the network fails."""
-        net = self._loaded()
+        net = self._loaded(blob.shape)
         try:
             net.setInput(blob)
             found = [np.array(one) for one in net.forward(list(self.outputs))]
@@ -90,11 +93,22 @@ class Network:
             raise DataError(f"{self.where} fails on a picture of {list(blob.shape)}: {first_line(error)}") from None
         return dict(zip(self.outputs, found, strict=True))
 
-    def _loaded(self) -> Any:
-        """Return this thread's own network: a network keeps the results of the last picture."""
-        found = getattr(self._here, "net", None)
-        if found is not None:
-            return found
+    def _loaded(self, shape: tuple[int, ...]) -> Any:
+        """Return this thread's own network for pictures of a shape.
+
+        A network keeps the results of the last picture, and OpenCV 4.10 computes nonsense after another shape.
+        """
+        nets: OrderedDict[tuple[int, ...], Any] | None = getattr(self._here, "nets", None)
+        if nets is None:
+            nets = self._here.nets = OrderedDict()
+        if shape not in nets:
+            nets[shape] = self._load()
+        nets.move_to_end(shape)
+        while len(nets) > SHAPES:
+            nets.popitem(last=False)
+        return nets[shape]
+
+    def _load(self) -> Any:
         cv2 = opencv(self.where, self._threads)
         try:
             with _quiet(cv2):
@@ -108,7 +122,6 @@ class Network:
             raise DataError(
                 f"{self.where} is another model: it has no output '{lacking[0]}', but {', '.join(there[:9])}"
             )
-        self._here.net = net
         return net
 
 

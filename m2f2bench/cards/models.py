@@ -250,6 +250,7 @@ def people_of(dataset: str) -> tuple[str, ...]:
 
 
 def named_dataset(name: str) -> DatasetCard | None:
+    """Return a named dataset's card; None if there is none that can be read."""
     path = find_card("datasets", name) or find_card("datasets", name.rpartition("@")[0])
     try:
         card = read_card("datasets", path) if path is not None else None

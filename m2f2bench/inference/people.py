@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ..cards.models import DetectorCard
     from ..core.arrays import Image
 
+T = TypeVar("T")
 log = logging.getLogger("m2f2bench")
 SMALL = 64
 """A face whose box has a shorter side below this, in pixels, is too small for a sure verdict."""
@@ -194,7 +195,7 @@ def look_at_video(
     card, eye, wanted = load_crop(crop), load_finder(finder), choice or Choice(rule="all")
     selection = FrameSelection(which="uniform", count=frames)
     video = read_video(Path(path), lambda n: pick(selection, n))
-    seen = [wanted.worthy(faces) for faces in _each(lambda image: _sought(eye, image), video.images)]
+    seen = [wanted.worthy(faces) for faces in each(lambda image: _sought(eye, image), video.images)]
     step = max((b - a for a, b in pairwise(video.numbers)), default=1)
     tracks = follow(zip(video.numbers, seen, strict=True), PATIENCE * step)
     rate = _rate(Path(path))
@@ -206,11 +207,11 @@ def look_at_video(
     return Looked(video, [one for one in people if one.found], sum(not faces for faces in seen), rate)
 
 
-def find_in_each(
+def find_ineach(
     images: Iterable[Image], finder: FaceFinder, crop: CropCard, choice: Choice | None = None
 ) -> list[list[FoundFace]]:
     """Return what `find_people` finds in each of several pictures, which threads share."""
-    return _each(lambda image: find_people(image, finder, crop, choice), images)
+    return each(lambda image: find_people(image, finder, crop, choice), images)
 
 
 def training_crop(card: DetectorCard) -> str:
@@ -237,7 +238,7 @@ def _sought(finder: FaceFinder, image: Image) -> list[Face]:
     return finder.find(image)
 
 
-def _each(what: Any, images: Iterable[Image]) -> list[Any]:
+def each(what: Callable[[Any], T], images: Iterable[Any]) -> list[T]:
     """Return what each picture gives, in order; threads share the work."""
     held = list(images)
     if len(held) < 2:

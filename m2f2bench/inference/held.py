@@ -60,8 +60,8 @@ class Held(Files):
         self.images = images
 
     def read(self, frame: Frame) -> Image:
-        """Return the pixels of a frame."""
-        return self.images[frame.id]
+        """Return a copy of the pixels of a frame: detectors may write into what they are given."""
+        return self.images[frame.id].copy()
 
 
 def key(file: Path | Picture) -> str:

@@ -111,6 +111,6 @@ def _note_crops(detector: Detector, files: Sequence[Path | Picture], job: Job) -
     sizes = {str(file): job.pictures.sizes[str(file)] for file in files if str(file) in job.pictures.sizes}
     trained = ", ".join(detector.card.training_datasets)
     where = f" as in {trained}" if trained else ""
-    log.info("m2f2bench does not find faces: a score is meaningless unless the image is the crop of one face%s", where)
+    log.info("no face was searched for: a score is meaningless unless the image is the crop of one face%s", where)
     if scenes := scene_note(sizes):
         log.warning("%s", scenes)

@@ -117,7 +117,7 @@ class Scenes:
             return self._empty(key(file), "no_face", f"no face was found in {len(looked.video)} frames")
         faces = []
         for person in looked.people:
-            clip = Clip([one.crop.image for one in person.found])
+            clip = Clip([one.crop.image.copy() for one in person.found])
             name = key(file) if len(looked.people) == 1 else f"{key(file)}#{person.number}"
             frames = [frame_of(f"{name}#{i}", Locator(str(file), index=i)) for i in range(len(person.found))]
             judged = judge_clip(clip, frames, job)

@@ -61,7 +61,8 @@ class Held(Files):
 
     def read(self, frame: Frame) -> Image:
         """Return a copy of the pixels of a frame: detectors may write into what they are given."""
-        return self.images[frame.id].copy()
+        copied: Image = self.images[frame.id].copy()
+        return copied
 
 
 def key(file: Path | Picture) -> str:

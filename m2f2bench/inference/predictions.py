@@ -44,12 +44,40 @@ class Predictions(list[dict[str, Any]]):
             for one in row.get("answers", ())
         ]
         return page(
-            heading("P(fake)"), table(cells) if self else "", chart("P(fake)", bars, reference=0.5), lines(answers)
+            heading("P(fake)"),
+            table(cells) if self else "",
+            chart("P(fake)", bars, reference=0.5),
+            *self._faces(),
+            lines(answers),
         )
+
+    def _faces(self) -> list[str]:
+        """Return a table of all faces, and why their verdicts may mean little; nothing if faces were not searched."""
+        pairs = [(Path(row["path"]).name, one) for row in self for one in row.get("faces", ())]
+        if not pairs:
+            return []
+        cells = [
+            [name, one["face"], one["p_fake"], one["verdict"], _place(one["box"]), one["score"], one["crop"]]
+            for name, one in pairs
+        ]
+        head = ["file", "face", "P(fake)", "verdict", "box", "finder's score", "crop"]
+        own = [f"{name}, face {one['face']}: {text}" for name, one in pairs for text in one["warnings"]]
+        general = dict.fromkeys(text for row in self for text in row.get("warnings", ()))
+        return [
+            heading("Faces"),
+            table([head, *[[_cell(value) for value in row] for row in cells]]),
+            lines([*own, *general]),
+        ]
 
     @staticmethod
     def _said(row: dict[str, Any], key: str) -> bool:
         return bool(row.get(key)) and (key, row[key]) != ("status", "ok")
+
+
+def _place(box: Sequence[float]) -> str:
+    """Return a face's place in the picture in pixels, such as `181,58 to 270,178`."""
+    x0, y0, x1, y1 = (round(edge) for edge in box)
+    return f"{x0},{y0} to {x1},{y1}"
 
 
 def _cell(value: Any) -> str:

@@ -278,7 +278,11 @@ def test_predict_draws_them(cli, one_line, trained: Path, tmp_path: Path) -> Non
     assert "holds heat maps of detector 'narrow+gradcam++-layer3'" in other
     assert "give --heatmap DIR too" in one_line(cli(*words, "--cam", "gradcam"))
     assert "give --cam too" in one_line(cli(*words, "--heatmap", tmp_path / "m", "--cam-layer", "layer3"))
-    line = one_line(cli("predict", "--no-faces", tmp_path / "a.png", "-d", "random", "--heatmap", tmp_path / "m", "--cam", "gradcam"))
+    line = one_line(
+        cli(
+            "predict", "--no-faces", tmp_path / "a.png", "-d", "random", "--heatmap", tmp_path / "m", "--cam", "gradcam"
+        )
+    )
     assert "'random' is not a torch network" in line and "timm or m2f2det" in line
     assert "--cam gradcam" in one_line(cli(*words, "--heatmap", tmp_path / "m")), "who has no map is told of it"
 

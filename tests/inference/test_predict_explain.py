@@ -137,7 +137,18 @@ def test_scores_that_come_with_answers_are_not_asked_for_apart(plug: str, faces:
 
 
 def test_own_questions_as_text(cli, one_line, plug: str, faces: Path) -> None:
-    done = cli("predict", "--no-faces", faces / "200.png", faces / "torn.png", "-d", f"{plug}:Scored", "-q", "Why?", "-q", "So?")
+    done = cli(
+        "predict",
+        "--no-faces",
+        faces / "200.png",
+        faces / "torn.png",
+        "-d",
+        f"{plug}:Scored",
+        "-q",
+        "Why?",
+        "-q",
+        "So?",
+    )
     lines = done.out.splitlines()
     assert lines[0] == f"0.7843  fake        {faces / '200.png'}"
     assert lines[1:5] == [
@@ -152,7 +163,17 @@ def test_own_questions_as_text(cli, one_line, plug: str, faces: Path) -> None:
 
 
 def test_with_heat_maps(cli, plug: str, faces: Path, tmp_path: Path) -> None:
-    words = ("predict", "--no-faces", faces / "50.png", "-d", f"{plug}:Map", "-q", "Why?", "--heatmap", tmp_path / "maps")
+    words = (
+        "predict",
+        "--no-faces",
+        faces / "50.png",
+        "-d",
+        f"{plug}:Map",
+        "-q",
+        "Why?",
+        "--heatmap",
+        tmp_path / "maps",
+    )
     (row,) = json.loads(cli(*words, "--json").out)
     assert Path(row["heatmap"]).is_file() and row["answers"][0]["text"].startswith("Why? It is 50 bright")
     assert f"        heat map: {row['heatmap']}\n        Why?\n" in cli(*words).out
@@ -180,7 +201,9 @@ def test_who_has_no_score_answers_all_the_same(cli, plug: str, faces: Path, tmp_
     assert [(row["score"], row["verdict"], row["frames"]) for row in rows] == [(None, None, 0)] * 3
     assert [row["status"] for row in rows] == ["ok", "error", "ok"] and rows[1]["message"] == "refused"
     assert rows[2]["asked_frame"] == 1 and "60 bright" in rows[2]["answers"][0]["text"]
-    assert cli("predict", "--no-faces", faces / "50.png", "-d", f"{plug}:Voice", "--explain").out.startswith("     –  ok  ")
+    assert cli("predict", "--no-faces", faces / "50.png", "-d", f"{plug}:Voice", "--explain").out.startswith(
+        "     –  ok  "
+    )
 
 
 def test_a_picture_that_it_fails_on(plug: str, faces: Path, tmp_path: Path) -> None:
@@ -194,7 +217,9 @@ def test_a_picture_that_it_fails_on(plug: str, faces: Path, tmp_path: Path) -> N
 
 
 def test_who_answers_nothing_is_refused_before_it_is_loaded(cli, one_line, faces: Path, tmp_path: Path) -> None:
-    assert "detector 'constant' answers no questions" in one_line(cli("predict", "--no-faces", faces, "-d", "constant", "--explain"))
+    assert "detector 'constant' answers no questions" in one_line(
+        cli("predict", "--no-faces", faces, "-d", "constant", "--explain")
+    )
     (tmp_path / "heavy.py").write_text(
         "class Heavy:\n    def __init__(self):\n        raise RuntimeError('it was loaded')\n"
         "    def predict(self, images):\n        return [0.5] * len(images)\n"

@@ -54,8 +54,8 @@ SMALL = 64
 """A face whose box has a shorter side below this, in pixels, is too small for a sure verdict."""
 UNSURE = 0.6
 """Below this score of the finder's, a face is perhaps none."""
-BEYOND = 0.1
-"""A face is cut off by the picture's edge if more than this share of its box lies outside."""
+TOUCHES = 0.03
+"""A face may be cut off if its box is nearer to the picture's edge than this share of its side, or beyond it."""
 SQUARE = 1.1
 """The longer edge of a crop over its shorter one, at most."""
 FILLED = 0.55
@@ -301,9 +301,9 @@ def warnings_of(face: Face, shape: Sequence[int], whole: bool = False) -> tuple[
     found = []
     if face.side < SMALL:
         found.append(f"the face is {face.side:.0f} pixels wide, under {SMALL}: too small for a sure verdict")
-    x0, y0, x1, y1 = face.within(shape[1], shape[0])
-    if not whole and (x1 - x0) * (y1 - y0) < (1 - BEYOND) * face.area:
-        found.append("the face is cut off by the picture's edge")
+    x0, y0, x1, y1 = face.box
+    if not whole and min(x0, y0, shape[1] - x1, shape[0] - y1) < TOUCHES * face.side:
+        found.append("the face touches the picture's edge: it may be cut off")
     if face.score < UNSURE:
         found.append(f"perhaps no face: the finder's score is {face.score:.2f}")
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import DataError, FrameError, M2F2BenchError
+from ..core.errors import DataError, FrameError
 from ..core.progress import progress_bar
 from ..core.records import REAL, Locator, Prediction
 from ..datasets.read_ahead import load_frame
@@ -75,8 +75,6 @@ class Scenes:
             looked = look_at_video(file, job.selection.count or 1, self.finder, self.crop)
         except FrameError as error:
             return self._empty(key(file), error.status, error.reason)
-        except M2F2BenchError:
-            raise
         if looked.video.remark:
             log.warning("'%s': %s", file, looked.video.remark)
         judged = self._of_people(file, looked, job)

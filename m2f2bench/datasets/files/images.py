@@ -36,8 +36,6 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 )
 """File name endings (lower case) of images. A file's format is read from its bytes, not its name."""
-IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-"""Files (lower case) that a file manager leaves in a folder; they are skipped like hidden files."""
 SPREADSHEET_ERRORS = ("#NAME?", "#REF!", "#VALUE!", "#NUM!", "#NULL!", "#N/A", "#DIV/0!")
 """What spreadsheet programs write in place of a text that they took for a formula."""
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.parsing import Refused, read_json
+from ..lists.tables import json_list
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -15,12 +15,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
 
     Raises `DataError` for a list that is missing or damaged, or of another form.
     """
-    try:
-        pairs = read_json(path)
-    except Refused as error:
-        if not path.exists():
-            raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
-        raise DataError(f"split list '{path}' cannot be read: {error}") from None
+    pairs = json_list(path, "split list", "fetch it, or set options.splits to its folder")
     if not isinstance(pairs, list) or not pairs:
         raise DataError(f'split list \'{path}\' should be a list of pairs such as [["953", "974"]]')
     seen: set[str] = set()

@@ -169,6 +169,11 @@ class FileAdapter(Adapter[OptionsT]):
         self._digests()[threading.get_ident()] = (path, digest_bytes(data))
         return image
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of a frame's file; None for a frame with a key or a number in a file of several."""
+        place = frame.locator
+        return read_bytes(Path(place.path), frame.id) if place.key is None and place.index is None else None
+
     def _check_root(self, frame: Frame, reason: str) -> None:
         """Raise MachineError, for a frame that cannot be read, if the whole root is gone."""
         if self.root is not None and not self.root.exists():

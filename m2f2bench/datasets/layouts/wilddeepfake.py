@@ -70,6 +70,10 @@ class WildDeepfakeAdapter(TreeAdapter[AdapterOptions]):
             return super().read(frame)
         return read_image(read_member(frame.locator, frame.id), frame.id)
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of a picture: of a file, or of a file in a tar."""
+        return super().data(frame) if frame.locator.key is None else read_member(frame.locator, frame.id)
+
     def stamp(self, frame: Frame) -> str:
         """Return a hash of the path, size and times of the picture or the tar, and the picture's name in it."""
         return frame_stamp(frame.locator)

@@ -13,7 +13,7 @@ from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import quoted
 from ..base import AdapterOptions
 from ..files.folders import first_names, folders_in, is_file, is_folder, natural
-from ..lists.tables import json_list, read_table
+from ..lists.tables import inside, json_list, read_table
 from .media_trees import INNER, has_videos, videos_in
 from .trees import Listing, TreeAdapter, missing
 
@@ -151,4 +151,6 @@ def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         where = f"'{path}', video {quoted(file)}"
         if not _stem(file) or not isinstance(row, dict):
             raise DataError(f"{where}: it should have a name, and a mapping with its label, not {quoted(row)}")
+        if not inside(file):
+            raise DataError(f"{where}: the name leads out of the part's folder")
         yield where, file, row

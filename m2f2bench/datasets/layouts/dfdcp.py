@@ -11,7 +11,7 @@ from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import quoted
 from ..base import AdapterOptions
 from ..files.folders import is_file, is_folder, natural
-from ..lists.tables import json_list
+from ..lists.tables import inside, json_list
 from .media_trees import has_videos
 from .trees import Listing, TreeAdapter, missing
 
@@ -67,6 +67,8 @@ def _clip(root: Path, name: str, row: Any, where: str) -> Clip:
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if not parts:
         raise DataError(f"{where}: the path is empty")
+    if not inside(name):
+        raise DataError(f"{where}: the path leads out of the dataset's folder")
     if not isinstance(row, dict):
         raise DataError(f"{where}: it should be a mapping with label and set, not {quoted(row)}")
     text, split = row.get("label"), row.get("set")

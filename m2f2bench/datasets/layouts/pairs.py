@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import DataError
+from ...core.text import quoted
 from ..lists.tables import json_list
 
 
@@ -23,6 +24,8 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, str) and key for key in pair)):
             raise DataError(f"split list '{path}' entry {number} is {json.dumps(pair)[:40]}, not a pair of texts")
         for key in pair:
+            if "/" in key or "\0" in key:
+                raise DataError(f"split list '{path}' entry {number}: {quoted(key)} is not the name of a video")
             if key in seen:
                 raise DataError(f"split list '{path}' entry {number}: video {key} is listed twice")
             seen.add(key)

@@ -164,7 +164,8 @@ class Facts:
 def own_files(frames: Sequence[Frame]) -> set[str]:
     """Return the paths of files that hold one image or one video each, so that their type and size matter.
 
-    Frames in a container (HDF5, LMDB, an array of many clips) have a key, or belong to several videos.
+    Frames in a container (HDF5, LMDB, an array of many clips) have a key, or belong to several videos: of these
+    `data_of` knows whether they are image files.
     """
     videos: dict[str, str | None] = {}
     for frame in frames:

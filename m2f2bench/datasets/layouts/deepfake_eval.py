@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ...core.clips import ALONE, Clip
-from ...core.errors import DataError, FrameError
-from ...core.records import FAKE, REAL, Frame
+from ...core.errors import DataError
+from ...core.records import FAKE, REAL
 from ...core.text import quoted
 from ..base import AdapterOptions
 from ..files.images import SPREADSHEET_ERRORS
 from ..lists.tables import Row, inside, read_table
 from .media_trees import Media
 from .trees import Listing, TreeAdapter, count_of, method_of, missing
-
-if TYPE_CHECKING:
-    from ...core.records import Image
 
 FAKE_METHOD = "wild"
 _LABELS = {"real": REAL, "fake": FAKE}
@@ -95,17 +92,3 @@ class DeepfakeEvalAdapter(TreeAdapter[DeepfakeEvalOptions]):
         items = () if self.options.media == "video" and row["filename"] not in SPREADSHEET_ERRORS else ALONE
         media = Media(name, top / f"{self.options.media}-data" / row["filename"], items)
         return media.clip(name, label, method_of(label, FAKE_METHOD), split)
-
-    def read(self, frame: Frame) -> Image:
-        """Return a picture, or a frame of a video, RGB uint8 [H, W, 3]."""
-        path = Path(frame.locator.path).as_posix()
-        name = next((one for one in SPREADSHEET_ERRORS if path.endswith(f"-data/{one}")), None)
-        if name is not None:
-            raise FrameError(
-                frame.id, f"the table has {name}, an error of a spreadsheet, for the file name: which file is not known"
-            )
-        return super().read(frame)
-
-    def _reads_files(self) -> bool:
-        """Return True: digests and stamps are those of files, although `read` is extended."""
-        return True

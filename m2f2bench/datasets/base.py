@@ -172,6 +172,10 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return the manipulated pixels, bool [H, W]; None if the dataset has no masks."""
         return None
 
+    def has_masks(self) -> bool:
+        """Return whether some frames may have masks; here whether the class has a `mask` of its own."""
+        return type(self).mask is not Adapter.mask
+
     def close(self) -> None:
         """Close open files. Using the adapter afterwards opens them again."""
         return None
@@ -342,6 +346,11 @@ def data_of(adapter: Adapter, frame: Frame) -> bytes | None:
 def stamp_of(adapter: Adapter, frame: Frame) -> str:
     """Return the adapter's stamp of a frame. Raises DataError if that fails."""
     return str(_ask(adapter, f"stamp() of frame '{frame.id}'", lambda: adapter.stamp(frame), str, "a text"))
+
+
+def has_masks(adapter: Adapter) -> bool:
+    """Return whether an adapter has masks. Raises DataError if that fails."""
+    return bool(_ask(adapter, "has_masks()", adapter.has_masks, bool, "True or False"))
 
 
 def close_adapter(adapter: Adapter) -> None:

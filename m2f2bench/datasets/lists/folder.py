@@ -129,6 +129,10 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         path = self._masks[frame.split].get(frame.locator.path)
         return None if path is None else Locator(path)
 
+    def has_masks(self) -> bool:
+        """Return whether a manifest gives a mask to any of its files. Raises `DataError` as `frames` does."""
+        return any(entry.mask for entry in self._entries()[0])
+
     def holds(self, split: str) -> bool:
         """Return whether the folder or the manifest has files of a split. Raises `DataError` as `frames` does."""
         return any(entry.split == split for entry in self._entries()[0])

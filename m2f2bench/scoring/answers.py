@@ -174,8 +174,8 @@ def gather_answers(
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
     fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
     of = plan.dataset.card
-    scenes = scene_warning(of)
-    made = (dict(by), card, dict(predicted or {}), of.corpus, (scenes,) if scenes else (), of.people)
+    warnings = tuple(filter(None, [scene_warning(of)]))
+    made = dict(by), card, dict(predicted or {}), of.corpus, warnings, of.people
     origin = Origin(*place, plan.limit, *made)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 

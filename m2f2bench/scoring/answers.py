@@ -175,8 +175,8 @@ def gather_answers(
     fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
     of = plan.dataset.card
     warnings = tuple(filter(None, [scene_warning(of)]))
-    made = dict(by), card, dict(predicted or {}), of.corpus, warnings, of.people
-    origin = Origin(*place, plan.limit, *made)
+    made = dict(predicted or {})
+    origin = Origin(*place, plan.limit, dict(by), card, made, of.corpus, warnings=warnings, people=of.people)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.files import user_path
+from ..datasets.files.folders import natural
 from ..datasets.files.images import IMAGE_SUFFIXES
 from ..datasets.files.video import VIDEO_SUFFIXES
-from ..datasets.lists.entries import natural
 from .pictures import Picture
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/.*", re.DOTALL)

@@ -21,6 +21,7 @@ from ..core.files import user_path
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
+from ..datasets.scenes import scene_warning
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics
 from ..metrics.text.bert import bert_identity
@@ -173,7 +174,9 @@ def gather_answers(
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
     fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
     of = plan.dataset.card
-    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, people=of.people)
+    warnings = tuple(filter(None, [scene_warning(of)]))
+    made = dict(predicted or {})
+    origin = Origin(*place, plan.limit, dict(by), card, made, of.corpus, warnings=warnings, people=of.people)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

@@ -70,7 +70,7 @@ def predict_paths(
     without a face has the status `no_face`. `frames_without_face` counts a video's, `trained_on` names the detector's
     training data, and `warnings` say why the verdict may mean little. Raises DataError if the extra is not installed.
     """
-    if not faces and (crop or finder):
+    if not faces and not all(isinstance(one, str) and not one for one in (crop, finder)):
         raise DataError("a crop and a finder are for faces that are searched for: leave out --no-faces (faces=False)")
     files = files_of(paths)
     asks = explain or bool(questions)

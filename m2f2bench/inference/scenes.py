@@ -35,10 +35,10 @@ class Scenes:
     def __init__(self, crop: str | CropCard = "", finder: str | FaceFinder = "") -> None:
         """Load the finder. Raises DataError if its extra is not installed, CardError and RegistryError for names."""
         try:
-            self.finder = load_finder(finder or DEFAULT)
+            self.finder = load_finder(DEFAULT if isinstance(finder, str) and not finder else finder)
         except DataError as error:
             raise DataError(f"{error}, or judge crops of faces as they are: --no-faces (faces=False)") from None
-        self.crop = load_crop(crop) if crop else None
+        self.crop = None if isinstance(crop, str) and not crop else load_crop(crop)
         self.doubts: list[str] = []
 
     def begin(self, card: DetectorCard) -> None:

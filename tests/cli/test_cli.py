@@ -168,6 +168,7 @@ def test_d7_list_without_a_kind_lists_everything(cli) -> None:
         "datasets",
         "protocols",
         "leaderboards",
+        "crops",
         "metrics",
         "backends",
         "adapters",

@@ -10,7 +10,17 @@ from typing import Annotated
 from typer import Argument, Option
 
 from . import complete
-from .options import CardsOption, DataOption, DatasetNamed, DeviceOption, RedrawOption, settle
+from .options import (
+    CardsOption,
+    CropOption,
+    DataOption,
+    DatasetNamed,
+    DeviceOption,
+    FacesOption,
+    FinderOption,
+    RedrawOption,
+    settle,
+)
 from .output import say, say_wrapped, say_written
 
 
@@ -33,6 +43,9 @@ def train(
     out: Annotated[Path | None, Option(help="Default: runs/trained/DETECTOR--DATASET.")] = None,
     resume: Annotated[bool, Option("--resume", help="Continue an interrupted training.")] = False,
     seed: Annotated[int | None, Option(help="Default: that of the card.")] = None,
+    crop: CropOption = None,
+    finder: FinderOption = "centerface",
+    faces: FacesOption = "largest",
     device: DeviceOption = "auto",
     redraw: RedrawOption = False,
     cards: CardsOption = None,
@@ -44,7 +57,19 @@ def train(
     from ..training.curves import RECORD
     from ..training.processes import is_main_process
 
-    card = fit(detector, dataset, stage=stage, start=start, out=out, resume=resume, seed=seed, device=device)
+    card = fit(
+        detector,
+        dataset,
+        stage=stage,
+        start=start,
+        out=out,
+        resume=resume,
+        seed=seed,
+        device=device,
+        crop=crop,
+        finder=finder,
+        faces=faces,
+    )
     if not is_main_process():
         return
     record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))

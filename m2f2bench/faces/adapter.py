@@ -120,6 +120,11 @@ class FaceAdapter(Adapter[FaceOptions]):
         crop, finder, choice = self.options.crop, self.options.finder, self.options.choice
         return f"crop:{crop}|finder:{finder}|faces:{choice}-looks{looks}"
 
+    def cropped(self) -> str:
+        """Return the same as the value of the signature's field `crop`: `<crop>/<finder>/<faces>`."""
+        looks = "all" if self.looks is None else self.looks
+        return "/".join([self.options.crop, self.options.finder, f"{self.options.choice}-looks{looks}"])
+
     def key(self) -> str:
         """Return 16 hex digits over all that decides the faces that are found: the name of their files in the cache."""
         decided = [self.options.model_dump(mode="json"), str(self.root), installed_versions(DECODERS), __version__]
@@ -363,4 +368,4 @@ def with_faces(
     """Return a dataset of the faces in the scenes of another. Raises as `FaceAdapter`."""
     adapter = FaceAdapter(dataset.adapter, crop, finder, choice, looks)
     adapter.name = dataset.name
-    return Dataset(dataset.card.model_copy(update={"shows": "crops"}), adapter)
+    return Dataset(dataset.card.model_copy(update={"shows": "crops"}), adapter, adapter.cropped())

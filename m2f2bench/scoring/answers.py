@@ -171,9 +171,10 @@ def gather_answers(
     clustered = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
-    fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
-    of = plan.dataset.card
-    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, people=of.people)
+    of, crop = plan.dataset.card, plan.dataset.crop
+    number = len(plan.questions)
+    fields = answer_fields(*place, data, number, plan.protocol, plan.limit, bert, drawn, altered, crop)
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, people=of.people, crop=crop)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..cards.models import LONGEST_NAME, DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.arguments import checked
-from ..core.errors import CardError, DataError, NothingJudged, near
+from ..core.errors import DataError, NothingJudged
 from ..core.files import make_folder, user_path, write_json
 from ..core.locks import LOCK, holding
 from ..core.parsing import Refused, read_json
@@ -36,13 +36,15 @@ from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted
 from ..loading import load_dataset
 from ..version import __version__
-from .prepared_forms import FORMS, Form
+from .prepared_forms import Form, form_of
 from .prepared_parts import RECORDS, Part, finished_rows, make_parts, parts_of
 
 log = logging.getLogger("m2f2bench")
 SETTINGS, REPORT, SHEET = "prepare.json", "report.json", "sheet.png"
 FRAMES = 32
 MOST_PROCESSES = 8
+WORTH = 64
+"""Frames for which a process is started."""
 FAILURE = ("id", "split", "status", "message")
 LISTED = 50
 """Failed frames that a report names."""
@@ -90,19 +92,19 @@ def prepare(
 
     `crop`, `finder` and `faces` are as in `run`; the crops are those that `run` makes of the same frames. `frames` is
     how many are taken of a video, evenly spread; None for all. `splits` are by default all that the dataset has.
-    `workers` processes share the videos (0: one per core, at most 8). A preparation that was stopped goes on; one with
+    `form` is one of `prepared_forms.FORMS`. `workers` processes share the videos (0: one per core, at most 8, and one
+    for each 64 frames). A preparation that was stopped goes on; one with
     other settings is refused. Raises M2F2BenchError; NothingJudged if no frame has a face.
     """
-    if form not in FORMS:
-        raise CardError(f"unknown form '{form}'{near(form, FORMS)}: give one of {', '.join(FORMS)}")
     if frames is not None and frames < 1:
         raise DataError(f"{frames} frames of a video leave nothing to prepare: give 1 or more, or all")
     wanted = Wanted.of(crop, finder, faces)
     scenes = load_dataset(dataset)
+    layout = form_of(form, scenes.card)
     cropped = wanted.on(scenes)
     if not isinstance(cropped.adapter, FaceAdapter):
         raise DataError(f"dataset '{scenes.name}' shows crops of faces already, by its card: nothing to prepare")
-    root, adapter, layout = user_path(out), cropped.adapter, FORMS[form]
+    root, adapter = user_path(out), cropped.adapter
     parts = _planned(scenes, splits, frames)
     settings: dict[str, Any] = {
         **{"dataset": scenes.name, "crop": cropped.crop, "frames": frames, "form": form},
@@ -112,7 +114,7 @@ def prepare(
     make_folder(root)
     with holding(root):
         _begin(root, settings)
-        rows = _carried_out(adapter, layout, root, parts, workers or min(MOST_PROCESSES, os.cpu_count() or 1))
+        rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
         report = _report(settings, rows)
         _refuse_nothing(scenes.name, rows)
         _tidy(root, layout, parts, rows)
@@ -188,6 +190,12 @@ def _carried_out(
             made[part.split, part.number] = rows
             advance(len(part.frames))
     return [row for part in parts for row in made[part.split, part.number]]
+
+
+def _processes(parts: Sequence[Part]) -> int:
+    """Return the number of processes: one per core, but none for less than WORTH frames, as starting takes seconds."""
+    frames = sum(len(part.frames) for part in parts)
+    return max(1, min(MOST_PROCESSES, os.cpu_count() or 1, frames // WORTH))
 
 
 def _refuse_nothing(name: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -25,6 +25,7 @@ from PIL import Image
 
 import m2f2bench
 from m2f2bench.core.errors import CardError, DataError, NothingJudged
+from m2f2bench.datasets.layouts.ffpp import FFPPAdapter, FFPPOptions
 from m2f2bench.faces.adapter import with_faces
 from m2f2bench.loading import load_dataset
 from m2f2bench.runs import prepare as prepared_module
@@ -75,7 +76,9 @@ def scenes(root: Path, **people: str) -> Path:
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return sorted(pq.read_table(folder / "predictions.parquet", columns=SAME).to_pylist(), key=lambda row: row["frame"])
+    return sorted(
+        pq.read_table(folder / "predictions.parquet", columns=list(SAME)).to_pylist(), key=lambda row: row["frame"]
+    )
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -87,7 +90,9 @@ def test_raw_to_row(data: Path, tmp_path: Path) -> None:
     roots = {}
     for name in COLUMNS:
         roots[name] = tmp_path / name.partition("@")[0]
-        found = prepare(name, out=roots[name], frames=2, splits=["train", "val", "test"] if name == FF else ["test"])
+        found = prepare(
+            name, out=roots[name], workers=1, frames=2, splits=["train", "val", "test"] if name == FF else ["test"]
+        )
         assert found.report["statuses"].get("ok", 0) >= 0.8 * found.report["frames"]
     card = yaml.safe_load((roots[FF] / "card.yaml").read_text())
     assert card["source"] == "FaceForensics++" and card["shows"] == "crops" and card["adapter"] == "prepared"
@@ -121,7 +126,7 @@ def test_raw_to_row(data: Path, tmp_path: Path) -> None:
 
 def test_the_crops_are_those_on_the_fly(tmp_path: Path) -> None:
     root = scenes(tmp_path / "scenes", real1="953", fake1="974", real2="nobody1")
-    found = prepare(root, out=tmp_path / "out", frames=4)
+    found = prepare(root, workers=1, out=tmp_path / "out", frames=4)
     assert found.report["statuses"] == {"ok": 8, "no_face": 4} and found.report["videos_without_a_face"] == 1
     assert "no_face: 4 frames, first 'real/real2.mp4" in found.text()
     crops = with_faces(load_dataset(str(root)))
@@ -146,7 +151,7 @@ def test_the_crops_are_those_on_the_fly(tmp_path: Path) -> None:
 
 def test_all_faces_are_the_frames_of_a_run(tmp_path: Path) -> None:
     root = scenes(tmp_path / "scenes", real1="953", fake1="974")
-    prepare(root, out=tmp_path / "out", frames=None, faces="all", crop="sbi")
+    prepare(root, workers=1, out=tmp_path / "out", frames=None, faces="all", crop="sbi")
     there = load_dataset(str(tmp_path / "out")).frames("test")
     from m2f2bench.faces.choose import Choice
 
@@ -157,7 +162,8 @@ def test_all_faces_are_the_frames_of_a_run(tmp_path: Path) -> None:
 
 def killed(root: Path, out: Path, seconds: float, processes: int) -> bool:
     """Begin a preparation in a process of its own and kill it; whether it was still at work."""
-    code = f"from m2f2bench.runs.prepare import prepare\nif __name__ == '__main__': prepare({str(root)!r}, out={str(out)!r}, frames=6, workers={processes})"
+    call = f"prepare({str(root)!r}, out={str(out)!r}, frames=6, workers={processes})"
+    code = f"from m2f2bench.runs.prepare import prepare\nif __name__ == '__main__':\n    {call}\n"
     script = out.with_suffix(".py")
     script.write_text(code)
     child = subprocess.Popen([sys.executable, script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -181,7 +187,7 @@ def test_killed_and_repeated_it_ends_with_the_same_bytes(
     people = {f"{'fake' if i % 2 else 'real'}{i}": f"{953 + i % 3}" for i in range(14)}
     root = scenes(tmp_path / "scenes", **people)
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-a"))
-    prepare(root, out=tmp_path / "whole", frames=6, workers=1)
+    prepare(root, workers=1, out=tmp_path / "whole", frames=6)
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-b"))
     rng = random.Random(processes)
     hit = [killed(root, tmp_path / "part", rng.uniform(0, 0.3), processes) for _ in range(3)]
@@ -192,45 +198,45 @@ def test_killed_and_repeated_it_ends_with_the_same_bytes(
 
 def test_what_is_finished_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = scenes(tmp_path / "scenes", real1="953", fake1="974")
-    prepare(root, out=tmp_path / "out", frames=6)
+    prepare(root, workers=1, out=tmp_path / "out", frames=6)
     before = content(tmp_path / "out")
     seen: list[Any] = []
     monkeypatch.setattr(prepared_module, "make_parts", lambda *given: (seen.append(given[3]), iter(()))[1])
-    prepare(root, out=tmp_path / "out", frames=6)
+    prepare(root, workers=1, out=tmp_path / "out", frames=6)
     assert seen == [[]] and content(tmp_path / "out") == before
     monkeypatch.undo()
     os.environ["M2F2BENCH_CACHE"] = str(tmp_path / "cache")
     scenes(tmp_path / "scenes", real1="054")  # another video under its name
-    prepare(root, out=tmp_path / "out", frames=6)
+    prepare(root, workers=1, out=tmp_path / "out", frames=6)
     assert content(tmp_path / "out") != before
     (root / "real" / "real1.mp4").rename(root / "real" / "real3.mp4")
-    prepare(root, out=tmp_path / "out", frames=6)
+    prepare(root, workers=1, out=tmp_path / "out", frames=6)
     assert not any("real1" in name for name in content(tmp_path / "out"))
 
 
 def test_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root, out = scenes(tmp_path / "scenes", real1="nobody1", fake1="974"), tmp_path / "out"
-    with pytest.raises(CardError, match=r"unknown crop 'm2f2dt': did you mean 'm2f2det'|unknown crop 'm2f2dt'"):
-        prepare(root, out=out, crop="m2f2dt")
-    with pytest.raises(m2f2bench.M2F2BenchError, match="unknown finder of faces 'centreface'.*centerface"):
-        prepare(root, out=out, finder="centreface")
+    with pytest.raises(CardError, match="unknown crop 'm2f2dt'"):
+        prepare(root, workers=1, out=out, crop="m2f2dt")
+    with pytest.raises(m2f2bench.M2F2BenchError, match=r"unknown finder of faces 'centreface'.*centerface"):
+        prepare(root, workers=1, out=out, finder="centreface")
     with pytest.raises(CardError, match="unknown choice of faces 'biggest': give one of largest, mask, all"):
-        prepare(root, out=out, faces="biggest")
-    with pytest.raises(CardError, match="unknown form 'foldr'.*folder"):
-        prepare(root, out=out, form="foldr")
+        prepare(root, workers=1, out=out, faces="biggest")
+    with pytest.raises(CardError, match=r"unknown form 'foldr'.*folder"):
+        prepare(root, workers=1, out=out, form="foldr")
     with pytest.raises(DataError, match="shows crops of faces already"):
         prepare("synthetic", out=out)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty, and no preparation"):
-        prepare(root, out=tmp_path / "full")
-    prepare(root, out=out, frames=2)
+        prepare(root, workers=1, out=tmp_path / "full")
+    prepare(root, workers=1, out=out, frames=2)
     with pytest.raises(DataError, match="holds another preparation: frames was 2, is 3"):
-        prepare(root, out=out, frames=3)
+        prepare(root, workers=1, out=out, frames=3)
     empty = scenes(tmp_path / "empty", real1="nobody1", fake1="nobody2")
     (empty / "fake" / "fake1.mp4").write_bytes((empty / "real" / "real1.mp4").read_bytes())
     with pytest.raises(NothingJudged, match="no face was found in any of 4 frames, first"):
-        prepare(empty, out=tmp_path / "none", frames=2)
+        prepare(empty, workers=1, out=tmp_path / "none", frames=2)
     assert not (tmp_path / "none" / "card.yaml").exists()
     with pytest.raises(CardError, match="--finder and --faces say which faces are cut out, and none are: give --crop"):
         m2f2bench.run(detectors="constant", datasets=str(root), faces="all", out=tmp_path / "run")
@@ -248,7 +254,7 @@ def test_another_crop_is_another_run(tmp_path: Path, caplog: pytest.LogCaptureFi
         (first,) = m2f2bench.run(crop="m2f2det", **how)
     assert not [one for one in caplog.records if "scenes" in one.getMessage()]
     assert "|crop:m2f2det-1-224px-" in first.signature and "/centerface-" in first.signature
-    with pytest.raises(m2f2bench.M2F2BenchError, match="holds rows|another"):
+    with pytest.raises(m2f2bench.M2F2BenchError, match=r"holds rows|another"):
         m2f2bench.run(crop="sbi", **how)
     again = m2f2bench.check(tmp_path / "out", detector=how["detectors"])
     assert again[0].passed and not [note for note in again[0].notes if "crop" in note]
@@ -262,8 +268,44 @@ def test_a_cut_video_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     root = scenes(tmp_path / "scenes", real1="953", fake1="974", fake2="012")
     whole = (root / "fake" / "fake2.mp4").read_bytes()
     (root / "fake" / "fake2.mp4").write_bytes(whole[: len(whole) // 2])
-    found = prepare(root, out=tmp_path / "out", frames=2)
+    found = prepare(root, workers=1, out=tmp_path / "out", frames=2)
     assert found.report["statuses"]["unreadable"] == 1
     assert [one["id"] for one in found.report["failures"]] == [
         one.id for one in load_dataset(str(root)).frames("test") if "fake2" in one.id
     ]
+
+
+def test_the_form_of_m2f2det(tmp_path: Path) -> None:
+    """Read by the adapter of its HDF5 files: the same pictures as the folder's."""
+    found = prepare(FF, out=tmp_path / "out", form="hdf5", frames=2, splits=["test", "val"], workers=1)
+    assert found.report["frames"] == 16
+    options = FFPPOptions(compression="c23", methods=("original", "Deepfakes"))
+    adapter = FFPPAdapter(tmp_path / "out", options)
+    assert json.loads((tmp_path / "out" / "FFPP_split" / "test.json").read_text()) == [["953", "974"]]
+    there = {frame.video: frame for frame in load_dataset(str(tmp_path / "out")).frames("test")}
+    frames = adapter.frames("test")
+    assert {frame.video for frame in frames} == {
+        *("original/953", "original/974", "Deepfakes/953_974", "Deepfakes/974_953")
+    }
+    own = load_dataset(str(tmp_path / "out"))
+    last = {frame.video: frame for frame in frames}
+    assert all(np.array_equal(adapter.read(last[video]), own.read(there[video])) for video in last)
+    with pytest.raises(DataError, match="form hdf5 is that of FaceForensics"):
+        prepare("celebdf-v2", out=tmp_path / "other", form="hdf5", workers=1)
+
+
+@pytest.mark.parametrize(("dataset", "card"), [(FF, "dfb-ffpp-c23@Deepfakes"), ("celebdf-v2", "dfb-celebdf-v2")])
+def test_the_form_of_deepfakebench(dataset: str, card: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by its own card: the same labels, people and pictures."""
+    root = tmp_path / "deepfakebench"
+    found = prepare(dataset, out=root, form="deepfakebench", crop="deepfakebench", frames=2, splits=["test"], workers=1)
+    own = load_dataset(str(root)).frames("test")
+    monkeypatch.setenv("M2F2BENCH_DATA", str(tmp_path))
+    there = load_dataset(card)
+    listed = there.frames("test")
+    assert len(listed) == found.report["statuses"]["ok"] > 0
+    facts = {Path(frame.locator.path): (frame.label, frame.method, frame.identities) for frame in own}
+    for frame in listed:
+        label, method, people = facts[Path(frame.locator.path)]
+        assert (frame.label, frame.method, frame.identities) == (label, method, people)
+        assert there.read(frame).shape == (256, 256, 3)

@@ -35,7 +35,7 @@ class Wanted:
     def of(cls, crop: str | Path | CropCard | None, finder: str | FaceFinder = DEFAULT, rule: str = LARGEST) -> Wanted:
         """Return what is wanted. Raises CardError for an unknown crop or rule, and for a finder without a crop."""
         if rule not in RULES:
-            raise CardError(f"unknown choice of faces '{rule}'{near(rule, RULES)}: give one of {', '.join(RULES)}")
+            raise CardError(f"unknown choice of faces '{rule}': give one of {', '.join(RULES)}{near(rule, RULES)}")
         if crop is None and (rule != LARGEST or finder != DEFAULT):
             raise CardError("--finder and --faces say which faces are cut out, and none are: give --crop too")
         return cls(None if crop is None else load_crop(crop), finder, rule)

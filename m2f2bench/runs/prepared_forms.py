@@ -203,7 +203,7 @@ FORMS: dict[str, type[Form]] = {"folder": Form, "deepfakebench": DeepfakeBenchFo
 def form_of(name: str, card: DatasetCard) -> Form:
     """Return a form for a dataset. Raises CardError for an unknown name, DataError if it cannot hold the dataset."""
     if name not in FORMS:
-        raise CardError(f"unknown form '{name}'{near(name, FORMS)}: give one of {', '.join(FORMS)}")
+        raise CardError(f"unknown form '{name}': give one of {', '.join(FORMS)}{near(name, FORMS)}")
     if name == "hdf5" and card.adapter != "ffpp-videos":
         raise DataError(f"form hdf5 is that of FaceForensics++ alone, and '{card.name}' is another dataset: use folder")
     return FORMS[name](card)

@@ -121,7 +121,7 @@ def test_raw_to_row(data: Path, tmp_path: Path) -> None:
         assert m2f2bench.validate_result(direct) == []
     assert all("crop:" not in one.signature for one in runs)
     table = runs.table("csv").splitlines()
-    assert len(table) >= 2 and all(name.partition("@")[0] in table[0] for name in COLUMNS)
+    assert len(table) == 5 and all(any(name.partition("@")[0] in row for row in table) for name in COLUMNS)
 
 
 def test_the_crops_are_those_on_the_fly(tmp_path: Path) -> None:
@@ -307,5 +307,6 @@ def test_the_form_of_deepfakebench(dataset: str, card: str, tmp_path: Path, monk
     facts = {Path(frame.locator.path): (frame.label, frame.method, frame.identities) for frame in own}
     for frame in listed:
         label, method, people = facts[Path(frame.locator.path)]
-        assert (frame.label, frame.method, frame.identities) == (label, method, people)
+        assert (frame.label, frame.method) == (label, method)
+        assert frame.identities in (people, ())  # its lists do not say who is in a video from elsewhere
         assert there.read(frame).shape == (256, 256, 3)

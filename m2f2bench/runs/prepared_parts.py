@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 RECORDS = "records"
 """The folder of the parts' records."""
-AT_LEAST = 32
+AT_LEAST = 16
 """Frames of a part, unless there are no more: single pictures and short videos share one."""
 TEMPORARY = ".tmp"
 COMPRESSION = 3

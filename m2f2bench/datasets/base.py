@@ -111,6 +111,14 @@ class Adapter(abc.ABC, Generic[OptionsT]):
 
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of the image file that a frame is, wherever they are stored; None if it is no image file.
+
+        That is None for a frame of a video, and for stored pixels. From these bytes an audit reads a picture's type,
+        size and JPEG settings. Raises `FrameError` if they cannot be read.
+        """
+        return None
+
     def stamp(self, frame: Frame) -> str:
         """Return a short text that changes whenever the frame's pixels may have changed, without reading them.
 
@@ -163,6 +171,10 @@ class Adapter(abc.ABC, Generic[OptionsT]):
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
         """Return the manipulated pixels, bool [H, W]; None if the dataset has no masks."""
         return None
+
+    def has_masks(self) -> bool:
+        """Return whether some frames may have masks; here whether the class has a `mask` of its own."""
+        return type(self).mask is not Adapter.mask
 
     def close(self) -> None:
         """Close open files. Using the adapter afterwards opens them again."""
@@ -322,9 +334,23 @@ def _texts(adapter: Adapter, call: str, ask: Callable[[], Any]) -> list[str]:
     return found
 
 
+def data_of(adapter: Adapter, frame: Frame) -> bytes | None:
+    """Return the bytes of a frame's image file, or None. Raises DataError if that fails, and FrameError."""
+    ask: Any = adapter.data
+    if not callable(ask):  # an adapter's own attribute of this name, such as a table
+        return None
+    found = _ask(adapter, f"data() of frame '{frame.id}'", lambda: ask(frame), (bytes, type(None)), "bytes, or None")
+    return cast("bytes | None", found)
+
+
 def stamp_of(adapter: Adapter, frame: Frame) -> str:
     """Return the adapter's stamp of a frame. Raises DataError if that fails."""
     return str(_ask(adapter, f"stamp() of frame '{frame.id}'", lambda: adapter.stamp(frame), str, "a text"))
+
+
+def has_masks(adapter: Adapter) -> bool:
+    """Return whether an adapter has masks. Raises DataError if that fails."""
+    return bool(_ask(adapter, "has_masks()", adapter.has_masks, bool, "True or False"))
 
 
 def close_adapter(adapter: Adapter) -> None:

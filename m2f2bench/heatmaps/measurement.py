@@ -11,7 +11,7 @@ from ..core.arguments import checked
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter, close_adapter, has_masks
 from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
 from ..detectors.keys import identify_judge
@@ -42,7 +42,7 @@ def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | No
     for a dataset without them or a split without fakes."""
     dataset.check_split(split)
     masks = rules.measure == "masks"
-    if masks and type(dataset.adapter).mask is Adapter.mask:
+    if masks and not has_masks(dataset.adapter):
         raise DataError(
             f"dataset '{dataset.name}' has no true masks to compare heat maps with: use one whose adapter gives them, "
             f"such as synthetic, or test without masks (localize --faithfulness, or the protocol faithfulness)"

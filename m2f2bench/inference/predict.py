@@ -19,9 +19,9 @@ from ..core.records import REAL, Frame, Locator, Prediction
 from ..core.text import in_utf8
 from ..datasets.base import Adapter
 from ..datasets.dataset import pick, spread
+from ..datasets.files.folders import natural
 from ..datasets.files.images import IMAGE_SUFFIXES, read_image
 from ..datasets.files.video import VIDEO_SUFFIXES, Video, read_video
-from ..datasets.lists.entries import natural
 from ..datasets.read_ahead import frames_ahead
 from ..datasets.scenes import scene_note
 from ..loading import load_detector

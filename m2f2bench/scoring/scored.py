@@ -45,8 +45,8 @@ class Origin:
     """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
 
     `predicted` has the device and versions that made the rows, empty if unknown; `source` is the dataset's corpus,
-    empty if unknown; `warnings` say what the run found doubtful about the detector, one line each; `people` are other
-    corpora whose people are in the dataset; `crop` is `Dataset.crop`.
+    empty if unknown; `warnings` say what is doubtful about the detector or the frames, one line each; `people` are
+    other corpora whose people are in the dataset; `crop` is `Dataset.crop`.
     """
 
     data: str
@@ -100,6 +100,7 @@ class Scored:
             "protocol_card": self.protocol.model_dump(mode="json"),
             "detector_card": without_folders(card.model_dump(mode="json")) if card else {},
             "predicted": self.origin.predicted,
+            "warnings": self.origin.warnings,
             "versions": versions(),
         }
         return Result(**{**known, **numbers})

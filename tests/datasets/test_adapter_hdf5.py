@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.datasets import ffpp as hdf5
+from m2f2bench.datasets.layouts import ffpp as hdf5
 from m2f2bench.datasets.layouts.ffpp import METHODS, FFPPAdapter
 
 LISTS = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ffpp/FFPP_split"

@@ -15,7 +15,7 @@ from PIL import ImageFile
 from test_images import chunk, encode, refused
 
 from m2f2bench.core.errors import FrameError
-from m2f2bench.datasets import images
+from m2f2bench.datasets.files import images
 from m2f2bench.datasets.files.images import digest_file, read_image
 from m2f2bench.datasets.lists.folder import FolderAdapter
 

@@ -15,7 +15,8 @@ from paths import SHARED
 from toy_videos import number_in, picture_of, write_video
 
 from m2f2bench.core.errors import FrameError
-from m2f2bench.datasets import limits, packets
+from m2f2bench.datasets import limits
+from m2f2bench.datasets.files import packets
 from m2f2bench.datasets.files.seeking import VideoFile
 from m2f2bench.datasets.files.video import read_video
 

@@ -20,7 +20,7 @@ from one_line import error_of
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.memo import CACHE_VARIABLE
 from m2f2bench.core.records import Locator
-from m2f2bench.datasets import tars
+from m2f2bench.datasets.files import tars
 from m2f2bench.datasets.files.tars import read_member, tar_members, tar_stem
 
 FILES = {"1/0001.png": b"first", "1/0002.png": b"x" * 700, "2/0001.png": b"", "2/odd name é.png": b"\0" * 1024}

@@ -19,7 +19,8 @@ import pytest
 from paths import SHARED
 
 from m2f2bench.core.errors import FrameError, MachineError, NothingJudged
-from m2f2bench.datasets import limits, video
+from m2f2bench.datasets import limits
+from m2f2bench.datasets.files import video
 from m2f2bench.datasets.files.video import read_video
 from m2f2bench.inference.predict import predict_paths
 

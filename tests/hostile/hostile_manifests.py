@@ -164,7 +164,7 @@ TREES: list[tuple[str, Draw, Check]] = [
     ("tree-neither", tree("a.png", "b.png"), refused),
     ("tree-empty", tree(), refused),
     ("tree-text-among-pictures", tree("real/a.png", "fake/b.png", "fake/notes.txt"), refused),
-    ("tree-video-among-pictures", tree("real/a.png", "fake/b.mp4"), refused),
+    ("tree-video-among-pictures", tree("real/a.png", "fake/b.mp4"), partial(judged, ok=1, unreadable=1)),
     ("tree-linked-file", linked(("fake/c.png", "b.png")), partial(judged, ok=3)),
     ("tree-dead-link", linked(("fake/c.png", "gone.png")), ONE_LOST),
     ("tree-link-to-itself", linked(("fake/c.png", "c.png")), ONE_LOST),

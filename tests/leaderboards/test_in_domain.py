@@ -71,9 +71,9 @@ def test_a15_trained_on_c23_and_tested_on_c40_is_in_domain() -> None:
 
 def test_a15_every_dataset_card_of_the_package_says_its_corpus() -> None:
     found = {path.stem: read_card("datasets", path) for path in iter_cards("datasets")}
-    assert {name: card.corpus for name, card in found.items() if isinstance(card, DatasetCard)} == {
-        name: corpus for name, corpus in OWN.items() if name != "somebodys"
-    }
+    corpora = {name: card.corpus for name, card in found.items() if isinstance(card, DatasetCard)}
+    assert corpora.items() >= {name: corpus for name, corpus in OWN.items() if name != "somebodys"}.items()
+    assert all(corpora.values())
 
 
 NAMES = st.sampled_from(["a", "b", "c", "ffpp-c23"])

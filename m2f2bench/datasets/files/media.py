@@ -145,6 +145,11 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
             return digest
         return self._file(frame.locator.path).read(frame.locator.index)[1]
 
+    def has_masks(self) -> bool:
+        """Return whether some frames may have masks: whether the class has a `mask_place`, or a `mask`, of its own."""
+        own = type(self)
+        return own.mask_place is not MediaAdapter.mask_place or own.mask is not MediaAdapter.mask
+
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
         """Return the manipulated pixels, bool [H, W], as large as the picture; None without a mask.
 

@@ -16,10 +16,13 @@ from .options import (
     CamLayerOption,
     CamOption,
     CardsOption,
+    CropOption,
     DataOption,
     DatasetNamed,
     DetectorNamed,
     DeviceOption,
+    FacesOption,
+    FinderOption,
     JsonOption,
     ProtocolNamed,
     RedrawOption,
@@ -53,6 +56,9 @@ def run(
     ] = None,
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
+    crop: CropOption = None,
+    finder: FinderOption = "centerface",
+    faces: FacesOption = "largest",
     device: DeviceOption = "auto",
     signatures: SignaturesOption = None,
     redraw: RedrawOption = False,
@@ -84,6 +90,9 @@ def run(
         export=export,
         cam=cam,
         cam_layer=cam_layer,
+        crop=crop,
+        finder=finder,
+        faces=faces,
     )
     board = results.board()
     files = write_board(board, folder)

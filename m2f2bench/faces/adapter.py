@@ -107,8 +107,12 @@ class FaceAdapter(Adapter[FaceOptions]):
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._listings: dict[str, Listing] = {}
-        self._stories = Stories(self._look, self.choice, self.looks, thread_count())
         self._memo: Memo | None = None
+        self.use_threads(thread_count())
+
+    def use_threads(self, count: int) -> None:
+        """Look for faces with this many threads; what was found in this process is forgotten."""
+        self._stories = Stories(self._look, self.choice, self.looks, count)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to make the adapter in another process."""
@@ -119,6 +123,11 @@ class FaceAdapter(Adapter[FaceOptions]):
         looks = "all" if self.looks is None else self.looks
         crop, finder, choice = self.options.crop, self.options.finder, self.options.choice
         return f"crop:{crop}|finder:{finder}|faces:{choice}-looks{looks}"
+
+    def cropped(self) -> str:
+        """Return the same as the value of the signature's field `crop`: `<crop>/<finder>/<faces>`."""
+        looks = "all" if self.looks is None else self.looks
+        return "/".join([self.options.crop, self.options.finder, f"{self.options.choice}-looks{looks}"])
 
     def key(self) -> str:
         """Return 16 hex digits over all that decides the faces that are found: the name of their files in the cache."""
@@ -131,13 +140,11 @@ class FaceAdapter(Adapter[FaceOptions]):
 
     def frames(self, split: str) -> Sequence[Frame]:
         """Return all frames of a split; with the rule `all` each face of each frame, see the class."""
-        frames = frames_of(self.scenes, split)
-        return self._expanded(frames) if self.choice.rule == "all" else frames
+        return self.expanded(frames_of(self.scenes, split))
 
     def sample(self, split: str, sampler: Sampler) -> Sequence[Frame]:
         """Return the frames that `sampler` picks from each video, with the rule `all` each face of each frame."""
-        frames = sampled_frames_of(self.scenes, split, sampler)
-        return self._expanded(frames) if self.choice.rule == "all" else frames
+        return self.expanded(sampled_frames_of(self.scenes, split, sampler))
 
     def read(self, frame: Frame) -> Image:
         """Return the crop of the chosen face, RGB uint8 [size, size, 3].
@@ -310,8 +317,13 @@ class FaceAdapter(Adapter[FaceOptions]):
         name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
         return cache_folder() / CACHED / self.key() / name[:2] / f"{name[2:]}.png"
 
-    def _expanded(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return a frame for each chosen face of each scene; a scene without one stays."""
+    def expanded(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Return the frames of the faces in scenes: the same ones, but with the rule `all` one for each face.
+
+        A scene without a face stays. Faces are looked for then.
+        """
+        if self.choice.rule != "all":
+            return frames
         found: list[Frame] = []
         with progress_bar("faces", len(frames)) as advance:
             for frame in frames:
@@ -363,4 +375,4 @@ def with_faces(
     """Return a dataset of the faces in the scenes of another. Raises as `FaceAdapter`."""
     adapter = FaceAdapter(dataset.adapter, crop, finder, choice, looks)
     adapter.name = dataset.name
-    return Dataset(dataset.card.model_copy(update={"shows": "crops"}), adapter)
+    return Dataset(dataset.card.model_copy(update={"shows": "crops"}), adapter, adapter.cropped())

@@ -172,11 +172,11 @@ def gather_answers(
     clustered = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
-    fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
-    of = plan.dataset.card
+    of, crop, number = plan.dataset.card, plan.dataset.crop, len(plan.questions)
+    fields = answer_fields(*place, data, number, plan.protocol, plan.limit, bert, drawn, altered, crop)
     warnings = tuple(filter(None, [scene_warning(of)]))
-    made = dict(predicted or {})
-    origin = Origin(*place, plan.limit, dict(by), card, made, of.corpus, warnings=warnings, people=of.people)
+    more: dict[str, Any] = {"warnings": warnings, "people": of.people, "crop": crop}
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, **more)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

@@ -46,7 +46,7 @@ class Origin:
 
     `predicted` has the device and versions that made the rows, empty if unknown; `source` is the dataset's corpus,
     empty if unknown; `warnings` say what is doubtful about the detector or the frames, one line each; `people` are
-    other corpora whose people are in the dataset.
+    other corpora whose people are in the dataset; `crop` is `Dataset.crop`.
     """
 
     data: str
@@ -58,6 +58,7 @@ class Origin:
     source: str = ""
     warnings: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    crop: str = ""
 
 
 def stored_origin(stored: Stored) -> Origin:
@@ -67,7 +68,7 @@ def stored_origin(stored: Stored) -> Origin:
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     warnings = of_detector(result.warnings)
     place, made = (result.dataset, result.split, result.limit), (result.predicted, result.source, warnings)
-    return Origin(*place, by, card, *made, result.people)
+    return Origin(*place, by, card, *made, result.people, str(result.measured.get("crop", "")))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from toy_questions import RULES, Looker
 import m2f2bench
 from m2f2bench.cards.folders import CARDS_VARIABLE, DATA_VARIABLE
 
-SCENES = "toy-c23: the frames are whole scenes, not crops of faces: faces are not found yet"
+SCENES = "toy-c23: the frames are whole scenes, not crops of faces, and these numbers cannot be compared with"
 REMARK = "toy-c23, train: 1 line with the label Unknown is left out"
 
 

@@ -47,13 +47,18 @@ class Wanted:
         """
         if self.crop is None:
             return dataset
-        if dataset.card.path is not None and dataset.card.shows == "crops":
+        if shows_crops(dataset):
             log.warning("%s: --crop is not used: by its card its frames are crops of faces already", dataset.name)
             return dataset
         from .adapter import with_faces
 
         rule: Any = self.rule
         return with_faces(dataset, self.crop, self.finder, Choice(rule=rule))
+
+
+def shows_crops(dataset: Dataset) -> bool:
+    """Return whether a dataset's frames are crops of faces by its card; a folder without a card does not say."""
+    return dataset.card.path is not None and dataset.card.shows == "crops"
 
 
 def of_signature(text: str) -> Wanted:

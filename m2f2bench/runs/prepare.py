@@ -33,7 +33,7 @@ from ..faces.crops import DEFAULT as CROP
 from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
-from ..faces.wanted import LARGEST, Wanted
+from ..faces.wanted import LARGEST, Wanted, shows_crops
 from ..loading import load_dataset
 from ..version import __version__
 from .prepared_forms import Form, form_of
@@ -101,9 +101,10 @@ def prepare(
     wanted = Wanted.of(crop, finder, faces)
     scenes = load_dataset(dataset)
     layout = form_of(form, scenes.card)
-    cropped = wanted.on(scenes)
-    if not isinstance(cropped.adapter, FaceAdapter):
+    if shows_crops(scenes):
         raise DataError(f"dataset '{scenes.name}' shows crops of faces already, by its card: nothing to prepare")
+    cropped = wanted.on(scenes)
+    assert isinstance(cropped.adapter, FaceAdapter)
     root, adapter = user_path(out), cropped.adapter
     parts = _planned(scenes, splits, frames)
     settings: dict[str, Any] = {

@@ -186,7 +186,7 @@ def test_killed_and_repeated_it_ends_with_the_same_bytes(
     prepare(root, workers=1, out=tmp_path / "whole", frames=6)
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-b"))
     rng = random.Random(processes)
-    hit = [killed(root, tmp_path / "part", rng.uniform(0, 0.3), processes) for _ in range(2)]
+    hit = [killed(root, tmp_path / "part", rng.uniform(0, 0.3), processes) for _ in range(1 if processes > 1 else 2)]
     assert any(hit)
     prepare(root, out=tmp_path / "part", frames=6, workers=processes)
     part, whole = content(tmp_path / "part"), content(tmp_path / "whole")

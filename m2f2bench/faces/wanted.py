@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..core.errors import CardError, near
+from ..core.text import quoted
 from .choose import Choice
 from .crops import CropCard, load_crop
 from .find import DEFAULT, FaceFinder
@@ -34,8 +35,12 @@ class Wanted:
     @classmethod
     def of(cls, crop: str | Path | CropCard | None, finder: str | FaceFinder = DEFAULT, rule: str = LARGEST) -> Wanted:
         """Return what is wanted. Raises CardError for an unknown crop or rule, and for a finder without a crop."""
-        if rule not in RULES:
-            raise CardError(f"unknown choice of faces '{rule}': give one of {', '.join(RULES)}{near(rule, RULES)}")
+        if not isinstance(finder, (str, FaceFinder)):
+            raise CardError(f"a finder of faces is of type {type(finder).__name__}: give its name, or a FaceFinder")
+        if not isinstance(rule, str) or rule not in RULES:
+            raise CardError(
+                f"unknown choice of faces {quoted(str(rule))}: give one of {', '.join(RULES)}{near(str(rule), RULES)}"
+            )
         if crop is None and (rule != LARGEST or finder != DEFAULT):
             raise CardError("--finder and --faces say which faces are cut out, and none are: give --crop too")
         return cls(None if crop is None else load_crop(crop), finder, rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -294,7 +295,10 @@ def test_a_forked_process_has_threads_of_its_own(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
         child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]))
+        gc.collect()
+        gc.freeze()  # objects of PyAV that other tests left wait for their threads where they are freed
         child.start()
+        gc.unfreeze()
     child.join(60)
     assert child.exitcode == 0
 

@@ -1,16 +1,14 @@
 """Speed and memory of `prepare`: against bare decoding of the same frames, with one and two processes.
 
-    python benchmarks/prepare.py [--videos 8] [--frames 32] [--long 10000] [--side 640x480]
+    python benchmarks/prepare.py [--quick]
 
 Run it on idle cores: two processes are to be at least 1.7 times as fast as one.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +17,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+from common import report, sized
 
+VIDEOS, LENGTH, FRAMES = sized((8, 300, 32), (2, 8, 2))
+LONG = sized((1000, 10_000), ())
+PROCESSES = sized((1, 2), (1,))
 HELPERS = Path(__file__).resolve().parents[1] / "tests" / "helpers"
 MEASURED = """
 import json, resource, sys, time
@@ -81,43 +83,38 @@ def prepared(root: Path, out: Path, frames: str, processes: int) -> dict[str, fl
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=int, default=8)
-    parser.add_argument("--length", type=int, default=300)
-    parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--long", type=int, default=10_000, help="frames of the long video; 0: none")
-    parser.add_argument("--side", default="640x480")
-    given = parser.parse_args()
-    width, height = map(int, given.side.split("x"))
-    print(f"load average {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
+    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
-        for number in range(given.videos):
-            film(
-                top / "videos" / ("fake" if number % 2 else "real") / f"{number}.mp4",
-                given.length,
-                width,
-                height,
-                number,
-            )
+        for number in range(VIDEOS):
+            film(top / "videos" / ("fake" if number % 2 else "real") / f"{number}.mp4", LENGTH, 640, 480, number)
         paths = sorted((top / "videos").rglob("*.mp4"))
-        bare = decoded(paths, given.frames)
-        total = given.videos * min(given.frames, given.length)
-        print(f"bare decoding: {total / bare:.1f} frames/s ({bare:.1f} s)")
+        total = VIDEOS * min(FRAMES, LENGTH)
+        bare = total / decoded(paths, FRAMES)
+        rows.append({"what": "bare decoding", "frames": total, "frames/s": bare})
         speeds = {}
-        for processes in (1, 2):
-            found = prepared(top / "videos", top / f"out{processes}", str(given.frames), processes)
+        for processes in PROCESSES:
+            found = prepared(top / "videos", top / f"out{processes}", str(FRAMES), processes)
             speeds[processes] = found["frames"] / found["seconds"]
-            print(
-                f"prepare, {processes} process(es): {speeds[processes]:.1f} frames/s, peak {found['peak'] / 1e6:.0f} MB"
+            what = f"prepare, {processes} process{'es' if processes > 1 else ''}"
+            rows.append(
+                {
+                    "what": what,
+                    "frames": found["frames"],
+                    "frames/s": speeds[processes],
+                    "ratio to bare": bare / speeds[processes],
+                    "peak (MB)": found["peak"] / 1e6,
+                }
             )
-        print(f"two processes are {speeds[2] / speeds[1]:.2f} times as fast as one")
-        if given.long:
-            for length in (given.long // 10, given.long):
-                film(top / f"long{length}" / "real" / "1.mp4", length, 320, 240, 1)
-                found = prepared(top / f"long{length}", top / f"outlong{length}", "all", 1)
-                print(f"a video of {length:,} frames: peak {found['peak'] / 1e6:.0f} MB, {found['seconds']:.0f} s")
-    print(f"own peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        for length in LONG:
+            film(top / f"long{length}" / "real" / "1.mp4", length, 320, 240, 1)
+            film(top / f"long{length}" / "fake" / "2.mp4", 8, 320, 240, 2)
+            found = prepared(top / f"long{length}", top / f"outlong{length}", "all", 1)
+            rows.append({"what": f"a video of {length:,} frames", "peak (MB)": found["peak"] / 1e6})
+    columns = ("what", "frames", "frames/s", "ratio to bare", "peak (MB)")
+    report([{name: row.get(name, "") for name in columns} for row in rows])
+    if len(speeds) > 1:
+        print(f"two processes are {speeds[2] / speeds[1]:.2f} times as fast as one (asked: 1.7 on idle cores)")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from m2f2bench.faces.align import moved
 from m2f2bench.faces.crops import CropCard, crop_names, cut, load_crop
 from m2f2bench.faces.face import Face
 
-NAMES = ("deepfakebench", "m2f2det", "sbi", "square")
+NAMES = ("deepfakebench", "m2f2det", "sbi", "square", "synthetic")
 POINTS = np.array([[210.3, 141.9], [288.1, 155.2], [246.7, 199.4], [207.9, 229.1], [268.4, 240.8]])
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from m2f2bench.datasets.files.images import FileAdapter
 from PIL import Image as Pillow
 
 from m2f2bench.core.clips import Clip
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import AdapterOptions, ClipAdapter
+from m2f2bench.datasets.files.images import FileAdapter
 from m2f2bench.faces.face import Face
 from m2f2bench.faces.find import FaceFinder
 

@@ -26,6 +26,7 @@ NAMES = (
     "m2f2det_speed",
     "answers",
     "faces",
+    "demo",
 )
 
 

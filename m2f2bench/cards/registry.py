@@ -105,15 +105,18 @@ class Registry:
 
 def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
     """Return the entry points of a group, each once; nothing is imported."""
-    # One distribution can be found twice on sys.path (editable and built); that is not a collision.
-    unique = {(entry.name, entry.value): entry for entry in all_entry_points().select(group=group)}
-    return tuple(unique.values())
+    return all_entry_points().get(group, ())
 
 
 @cache
-def all_entry_points() -> Any:
-    """Return the entry points of all installed packages: reading them takes longer than choosing a group's."""
-    return metadata.entry_points()
+def all_entry_points() -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    """Return the entry points of all installed packages by group: they are read once."""
+    found = metadata.entry_points()
+    # One distribution can be found twice on sys.path (editable and built); that is not a collision.
+    return {
+        group: tuple({(entry.name, entry.value): entry for entry in found.select(group=group)}.values())
+        for group in found.groups
+    }
 
 
 def _origin(cls: type) -> str:

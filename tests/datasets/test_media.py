@@ -94,7 +94,7 @@ def test_frames_are_counted_once_without_decoding(films: Path, cache: Path, monk
     assert len(Films(films).frames("test")) == 72
     assert len(list((cache / "videos").iterdir())) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(media, "VideoFile", lambda *_: pytest.fail("a file is opened"))
+        patch.setattr(media, "VideoReaders", lambda *_: pytest.fail("a file is opened"))
         assert len(Films(films).frames("test")) == 72
     write_video(films / "a.mp4", 11)  # it has another stamp now
     assert len(Films(films).frames("test")) == 59

@@ -17,7 +17,7 @@ from toy_videos import number_in, picture_of, write_video
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets import limits
 from m2f2bench.datasets.files import packets
-from m2f2bench.datasets.files.seeking import VideoFile
+from m2f2bench.datasets.files.seeking import VideoFile, size_of
 from m2f2bench.datasets.files.video import read_video
 
 CASES = SHARED / "cases" / "05"
@@ -286,6 +286,7 @@ def test_what_cannot_be_opened_or_is_not_there(tmp_path: Path, monkeypatch: pyte
 
 def test_a_frame_in_grey(tmp_path: Path) -> None:
     file = VideoFile(write_video(tmp_path / "a.mp4", 5))
-    grey = file.grey_of(file.frame(3))
-    assert grey.shape == (48, 64) == file.size(3) and grey.dtype == np.uint8
+    frame = file.frame(3)
+    grey = file.grey_of(frame)
+    assert grey.shape == (48, 64) == size_of(frame) and grey.dtype == np.uint8
     assert grey[10, 4] > 200 and grey[10, 12] > 200 and grey[10, 20] < 50 and 80 < grey[40, 30] < 120

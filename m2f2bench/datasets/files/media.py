@@ -24,7 +24,7 @@ from ..base import ClipAdapter, OptionsT
 from ..read_ahead import thread_count
 from ..turns import in_turn
 from .images import FileAdapter, read_image, read_size
-from .seeking import VideoFile
+from .readers import VideoReaders
 from .video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ log = logging.getLogger("m2f2bench")
 OPEN_FILES = 32
 """Video files that a process keeps open at most."""
 OPEN_PIXELS = 1 << 24
-"""Width times height of these together; a decoder keeps up to 17 pictures of a file. One file is always allowed."""
+"""Width times height of these together, for each decoder, which keeps up to 17 pictures. One file is always allowed."""
 ALTERED = 127
 """A pixel of a mask is altered if it is lighter, of 0 to 255."""
 
@@ -47,7 +47,7 @@ class Handles:
     """The open video files of one process, the one that was used last at the end."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    files: OrderedDict[str, tuple[str, VideoFile]] = field(default_factory=OrderedDict)
+    files: OrderedDict[str, tuple[str, VideoReaders]] = field(default_factory=OrderedDict)
     opening: dict[str, threading.Lock] = field(default_factory=dict)
 
 
@@ -125,8 +125,8 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         try:
             with in_turn("read"):
                 file = self._file(frame.locator.path)
-                taken = file.frame(index)
-            image, digest = file.pixels_of(taken)
+                place = file.queue(index)
+            image, digest = file.pixels_of(place.frame())
         except FrameError as error:
             self._check_root(frame, error.reason)
             raise FrameError(frame.id, error.reason) from None
@@ -168,8 +168,8 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
             try:
                 with in_turn("mask"):
                     file = self._file(place.path)
-                    taken = file.frame(number)
-                grey = file.grey_of(taken)
+                    queued = file.queue(number)
+                grey = file.grey_of(queued.frame())
             except FrameError as error:
                 raise FrameError(frame.id, f"its mask: {error.reason}") from None
         else:
@@ -256,7 +256,7 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         """Return this process's open files."""
         return self._handles.setdefault(os.getpid(), Handles())  # atomic: all threads get the same object
 
-    def _file(self, path: str) -> VideoFile:
+    def _file(self, path: str) -> VideoReaders:
         """Return an open video file, opened again if it has changed. Raises FrameError for one that is no video."""
         here, stamp = self._here(), file_stamp(path)
         with here.opening.setdefault(path, threading.Lock()):
@@ -266,7 +266,7 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
                     here.files.move_to_end(path)
                     return known[1]
             try:
-                file = VideoFile(Path(path))
+                file = VideoReaders(Path(path), thread_count())
             except FrameError as error:
                 raise FrameError(path, f"'{Path(path).name}': {error.reason}") from None
             with here.lock:

@@ -44,8 +44,20 @@ class VideoFile:
     the others keep their numbers.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and list its packets. Raises FrameError if it is no video, and MachineError."""
+    pixels: int
+    """Width times height of its pictures."""
+    reorders: bool
+    """Whether frames may be decoded in another order than they are shown."""
+    one_pass: bool
+    """Whether every frame is decoded from the beginning of the file."""
+    _line: Timeline
+    _spots: dict[int, int]
+
+    def __init__(self, path: Path, other: VideoFile | None = None) -> None:
+        """Open the file and list its packets, or take the list of another one; the file is then opened when it is read.
+
+        Raises FrameError if it is no video, and MachineError.
+        """
         self.path = path
         self.decoded = 0
         """Packets that were given to the decoder."""
@@ -53,6 +65,10 @@ class VideoFile:
         self._container: Any = None
         self._run: _Run | None = None
         self._held: tuple[int, Any] = (-1, None)
+        if other is not None:
+            self._line, self._spots, self.one_pass = other._line, other._spots, other.one_pass
+            self._fresh, self.pixels, self.reorders = False, other.pixels, other.reorders
+            return
         check_regular(path)
         with _faults(path):
             self._open()
@@ -62,11 +78,6 @@ class VideoFile:
     def frames(self) -> int:
         """The number of frames, by the list of packets."""
         return self._line.frames
-
-    @property
-    def pixels(self) -> int:
-        """Width times height of its pictures."""
-        return self._pixels
 
     @property
     def remark(self) -> str:
@@ -98,11 +109,11 @@ class VideoFile:
         with _faults(self.path), DECODING.taking(COPIES * frame.height * frame.width):
             return turned(_converted(frame, "gray")[:, :, None], frame.side_data.get("DISPLAYMATRIX"))[:, :, 0]
 
-    def size(self, number: int) -> tuple[int, int]:
-        """Return the height and width of frame `number`, upright. Raises FrameError as `frame` does."""
-        frame = self.frame(number)
-        size: tuple[int, int] = (frame.height, frame.width)
-        return size[::-1] if is_sideways(frame.side_data.get("DISPLAYMATRIX")) else size
+    def start_of(self, number: int) -> int:
+        """Return the number of the first frame that is decoded for frame `number`."""
+        if self.one_pass or not 0 <= number < self.frames:
+            return 0
+        return self._line.before[self._line.key_for(number)]
 
     def close(self) -> None:
         """Close the file; reading again opens it."""
@@ -120,7 +131,8 @@ class VideoFile:
         set_up(self._stream.codec_context, self.path)
         context = self._stream.codec_context
         self._fresh = True
-        self._pixels: int = context.width * context.height
+        self.pixels = context.width * context.height
+        self.reorders = bool(context.has_b_frames)
 
     def _list(self, complete: bool) -> None:
         """List the packets, from the container's index or by reading all of them."""
@@ -129,7 +141,7 @@ class VideoFile:
         self._spots = {position: number for number, position in enumerate(line.positions)}
         # Without times, and without places in the file, only decoding from the beginning is sure.
         placed = len(self._spots) == len(line.positions) and -1 not in self._spots
-        self._one_pass = not placed or (line.complete and line.shown is None)
+        self.one_pass = not placed or (line.complete and line.shown is None)
 
     def _decoded(self, number: int) -> Any:
         """Return a frame. Raises FrameError if there is none of this number, or it cannot be decoded."""
@@ -146,7 +158,7 @@ class VideoFile:
             found = self._sought(number)
         if found is None and self._run is not None and not self._run.whole:
             # What was left out may be needed after all: from now on everything is decoded.
-            self._one_pass, self._run = True, None
+            self.one_pass, self._run = True, None
             found = self._sought(number)
         if found is None:
             raise FrameError(str(self.path), DAMAGED)
@@ -155,12 +167,12 @@ class VideoFile:
 
     def _sought(self, number: int) -> Any:
         """Return the frame of a number; None if it does not come out of the decoder."""
-        key = 0 if self._one_pass else self._line.key_for(number)
+        key = 0 if self.one_pass else self._line.key_for(number)
         run = self._run
         if run is None or number <= run.last or key > run.next:
             run = self._run = self._begin(key)
         fed = run.fed
-        found = run.take(number, skip=not self._one_pass)
+        found = run.take(number, skip=not self.one_pass)
         self.decoded += run.fed - fed
         return found
 
@@ -169,14 +181,14 @@ class VideoFile:
         self._held = (-1, None)
         if self._container is None:
             self._open()
-        if not self._one_pass and not (self._fresh and key == 0):
+        if not self.one_pass and not (self._fresh and key == 0):
             self._fresh = False
             first = self._sought_packet(key)
             if first is not None:
                 return _Run(self._stream, packets_of(self._container, self._stream), self._line, key, first)
         if not self._fresh:
             self._open()
-        self._one_pass = self._one_pass or key > 0
+        self.one_pass = self.one_pass or key > 0
         self._fresh = False
         return _Run(self._stream, packets_of(self._container, self._stream), self._line)
 
@@ -311,6 +323,12 @@ class _Run:
             number = self._before + 1
         self._before, self._shown_at = number, frame.pts
         self._ready.append((number, frame))
+
+
+def size_of(frame: Any) -> tuple[int, int]:
+    """Return the height and width of a decoded frame, upright."""
+    size: tuple[int, int] = (frame.height, frame.width)
+    return size[::-1] if is_sideways(frame.side_data.get("DISPLAYMATRIX")) else size
 
 
 def _converted(frame: Any, form: str) -> Any:

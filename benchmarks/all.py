@@ -25,6 +25,8 @@ NAMES = (
     "explanation",
     "m2f2det_speed",
     "answers",
+    "faces",
+    "prepare",
 )
 
 

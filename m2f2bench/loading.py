@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -31,15 +30,13 @@ from .core.guests import guest
 from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
-from .datasets.recognition import at_its_root, card_of_folder, form_of
+from .datasets.plain import GIVEN, MANIFESTS, plain_card, slug
+from .datasets.recognition import at_its_root, card_of_folder
 from .detectors.base import Detector, PlainDetector, check_options
 from .detectors.weights.weight_files import SUFFIXES
 from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
-MANIFESTS = (".csv", ".jsonl")
-LISTS = (".txt", ".json")
-TAR = ".tar"
 USE = {"detectors": "-d {}", "datasets": "-s {}", "metrics": "-p {}", "leaderboards": "`m2f2bench run {}`"}
 """How the command line takes a card's name, by the folder of its kind."""
 P = TypeVar("P", ProtocolCard, ExplanationCard, HeatMapCard)
@@ -123,10 +120,10 @@ def measured_dataset(name: str, place: Path) -> str | DatasetCard:
     It is a card's or registered name, or the card of a folder or manifest with this name in the current folder or next
     to the result: these are data too.
     """
-    if find_card("datasets", name) is None and name not in ADAPTERS.names() and _slug(name) == name:
+    if find_card("datasets", name) is None and name not in ADAPTERS.names() and slug(name) == name:
         for folder in (Path.cwd(), place.parent, place.parent.parent):
-            for ending in ("", *MANIFESTS, *LISTS, TAR):
-                plain = _plain_folder_card(str(folder / f"{name}{ending}"))
+            for ending in ("", *GIVEN):
+                plain = plain_card(str(folder / f"{name}{ending}"))
                 if plain is not None and plain.name == name:
                     return plain
     return registered("datasets", name, place)
@@ -281,7 +278,7 @@ def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:
     if isinstance(reference, str) and _is_chosen(reference):
         reference = _chosen_card(reference)
     if isinstance(reference, str):
-        plain = _plain_folder_card(reference)
+        plain = plain_card(reference)
         if plain is not None:
             reference = card_of_folder(reference) or plain
     card, cls = _card_and_class("datasets", reference, ADAPTERS, "dataset")
@@ -334,38 +331,6 @@ def _checked(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _plain_folder_card(reference: str) -> DatasetCard | None:
-    """Return the card of a folder, a manifest, a list or a tar that is given instead of a card; None for any other."""
-    path = Path(reference).expanduser()
-    if find_card("datasets", reference) is not None or reference in ADAPTERS.names():
-        return None
-    if path.is_dir() and not (path / "card.yaml").is_file():
-        at = path.resolve()
-        return DatasetCard(name=_slug(at.name), adapter=form_of(at), root=".").placed(at)
-    if path.suffix in MANIFESTS and path.is_file():
-        options = {"manifest": path.resolve().name}
-        card = DatasetCard(name=_slug(path.stem), adapter="folder", root=".", options=options)
-        return card.placed(path.resolve().parent)
-    adapter, option = ("webdataset", "shards") if path.suffix.lower() == TAR else ("lists", "lists")
-    if path.is_file() and (path.suffix.lower() == TAR or _is_list(path)):
-        named = {option: [path.resolve().name]}
-        card = DatasetCard(name=_slug(path.stem), adapter=adapter, root=".", options=named)
-        return card.placed(path.resolve().parent)
-    return None
-
-
-def _is_list(path: Path) -> bool:
-    """Return whether a file is given as a list of pictures: a text, or a JSON that is a list (a mapping is a card)."""
-    if path.suffix.lower() not in LISTS:
-        return False
-    if path.suffix.lower() == LISTS[0]:
-        return True
-    start = b""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        start = file.read(1024)
-    return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-
-
 def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) -> tuple[Card, type]:
     model = DetectorCard if kind == "detectors" else DatasetCard
     key = "backend" if kind == "detectors" else "adapter"
@@ -375,7 +340,7 @@ def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) ->
     elif is_file_reference(reference):
         path, _, attribute = reference.rpartition(":")
         place = Path(os.path.realpath(Path(path).expanduser()))
-        values = {"name": _slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
+        values = {"name": slug(f"{Path(path).stem}.{attribute}"), key: f"{place.name}:{attribute}"}
         card = model.model_validate(values).placed(place.parent)
     elif find_card(kind, reference) is None and reference in registry.names():
         card = model.model_validate({"name": reference, key: reference})
@@ -394,9 +359,3 @@ def _card_and_class(kind: str, reference: Any, registry: Registry, noun: str) ->
         path, _, attribute = name.rpartition(":")
         return card, load_from_file(f"{card.folder / Path(path).expanduser()}:{attribute}", noun)
     return card, registry.get(name)
-
-
-def _slug(text: str) -> str:
-    """Return a card's name from any text: letters, digits and `._+-`."""
-    kept = "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in text).lstrip("._+-")
-    return kept[:LONGEST_NAME] or "unnamed"

@@ -148,6 +148,7 @@ def section(model: type[BaseModel], title: str, level: str = "##", deep: bool = 
 def cards() -> str:
     """Return the page of cards: every key of every card, and the options of every adapter and backend."""
     from m2f2bench.cards import models, protocols, settings
+    from m2f2bench.faces import crops
 
     parts = [
         "# Cards\n",
@@ -162,6 +163,7 @@ def cards() -> str:
         options_of("backend"),
         section(models.DatasetCard, "Dataset"),
         options_of("adapter"),
+        section(crops.CropCard, "Crop of a face (`datasets/crops/`)"),
         section(protocols.ProtocolRules, "Protocol for detection"),
         section(protocols.FrameSelection, "`frames`", "###"),
         section(protocols.Aggregation, "`aggregation`", "###"),

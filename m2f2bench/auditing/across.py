@@ -13,6 +13,7 @@ from ..core.errors import DataError, NothingJudged
 from ..core.records import Frame
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset, spread
+from ..datasets.scenes import announce
 from ..loading import load_dataset
 from ..results.signature import versions
 from .across_report import findings, sections, to_json
@@ -54,6 +55,9 @@ def audit_across(
         named = _named(splits, datasets)
         # Every list comes before the first picture: a mistake is told at once.
         read = [_Read(one, *list_splits(one, own, selection), []) for one, own in zip(datasets, named, strict=True)]
+        for one in read:
+            for split in one.listed:
+                announce(one.dataset, split, scenes=False)
         for one in read:
             _read_frames(one, limit, workers)
     finally:

@@ -173,13 +173,15 @@ def near_pairs(hashes: npt.NDArray[np.uint64], most: int) -> Iterator[tuple[Code
 class Duplicates:
     """Counted pairs with equal pixels and near duplicates; `same_bytes` counts the former with equal files.
 
-    `repeats` counts frames with the pixels of an earlier frame of the same video in the same split.
+    `repeats` counts frames with the pixels of an earlier frame of the same video in the same split, `unknown_files` the
+    pairs with equal pixels of which one frame, or both, is of no image or video file.
     """
 
     exact: Counter
     near: Counter
     same_bytes: int
     repeats: int
+    unknown_files: int = 0
 
 
 def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
@@ -194,12 +196,13 @@ def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
     pixels, _ = factorize(look.pixels for _, look, _ in kept)
     known = np.array([file is not None for _, _, file in kept], dtype=np.bool_)
     files, _ = factorize(None if file is None else file.digest for _, _, file in kept)
-    exact, same_bytes = Counter(table, (SHARED, APART, UNKNOWN)), 0
+    exact, same_bytes, unknown = Counter(table, (SHARED, APART, UNKNOWN)), 0, 0
     for first, second in equal_pairs(pixels):
         counted = _counted(table, first, second)
         first, second = first[counted], second[counted]
         exact.add(first, second, np.zeros(len(first), dtype=np.int64))
-        same_bytes += int(((files[first] == files[second]) & known[first]).sum())
+        same_bytes += int(((files[first] == files[second]) & known[first] & known[second]).sum())
+        unknown += int((~(known[first] & known[second])).sum())
     seen = pd.DataFrame({"split": table.split, "video": table.video, "pixels": pixels})
     hashes = np.array([look.phash for _, look, _ in kept], dtype=np.uint64)
     thumbs = standardised([look.thumb for _, look, _ in kept])
@@ -209,7 +212,7 @@ def find(facts: Sequence[Facts], near: int) -> tuple[Duplicates, list[Frame]]:
         first, second, distance = first[counted], second[counted], distance[counted]
         looks = correlation(thumbs, first, thumbs, second) >= ALIKE
         alike.add(first[looks], second[looks], distance[looks])
-    return Duplicates(exact, alike, same_bytes, int(seen.duplicated().sum())), frames
+    return Duplicates(exact, alike, same_bytes, int(seen.duplicated().sum()), unknown), frames
 
 
 def _counted(table: Table, first: Codes, second: Codes) -> npt.NDArray[np.bool_]:
@@ -284,6 +287,7 @@ def to_json(found: Duplicates, frames: Sequence[Frame]) -> dict[str, Any]:
         }
 
     exact = counter(found.exact) | {"pairs_of_equal_files": found.same_bytes, "repeats_in_a_video": found.repeats}
+    exact |= {"pairs_of_unknown_files": found.unknown_files}
     return {"exact": exact, "near": counter(found.near)}
 
 
@@ -298,7 +302,10 @@ def section(found: Duplicates, frames: Sequence[Frame], near: int) -> Section:
             rows.append((name, place, labels, PEOPLE[kind.people], f"{n:,}", example))
     lines = []
     if found.exact.counts:
-        lines.append(f"Of the pairs with equal pixels {found.same_bytes:,} have equal files, byte by byte.")
+        line = f"Of the pairs with equal pixels {found.same_bytes:,} have equal files, byte by byte"
+        if found.unknown_files:
+            line += f"; of {found.unknown_files:,} that is unknown: their frames are not image or video files"
+        lines.append(f"{line}.")
     for what, counter in (("equal pixels", found.exact), ("near duplicates", found.near)):
         groups = counter.groups()
         if groups:

@@ -16,17 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cards.models import DatasetCard
+from ..core.errors import FrameError
 from ..core.identity import code_digest
 from ..core.memo import Memo, cache_folder, file_stamp
 from ..core.progress import progress_bar
 from ..core.records import Frame
 from ..core.sources import Unidentified, installed_versions
-from ..datasets.base import Adapter, stamp_of
+from ..datasets.base import Adapter, data_of, stamp_of
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.limits import DECODING
 from ..datasets.read_ahead import ReadAhead, load_frame, thread_count
 from ..version import __version__
-from .files import FileFacts, read_facts
+from .files import FileFacts, facts_of, read_facts
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -148,7 +149,7 @@ T = TypeVar("T", PixelFacts, FileFacts)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A frame with its facts: `pixels`, and `file` if it has its own file; or the failure.
+    """A frame with its facts: `pixels`, and `file` if it has its own image file or is of a video file; or the failure.
 
     `status` is one of `records.STATUSES`; the `reason` is one line.
     """
@@ -163,7 +164,8 @@ class Facts:
 def own_files(frames: Sequence[Frame]) -> set[str]:
     """Return the paths of files that hold one image or one video each, so that their type and size matter.
 
-    Frames in a container (HDF5, LMDB, an array of many clips) have a key, or belong to several videos.
+    Frames in a container (HDF5, LMDB, an array of many clips) have a key, or belong to several videos: of these
+    `data_of` knows whether they are image files.
     """
     videos: dict[str, str | None] = {}
     for frame in frames:
@@ -222,23 +224,39 @@ class _Reader:
         stamp = stamp_of(self.adapter, frame)
         known = self._known(PixelFacts, key, stamp)
         if known is not None:
-            return Facts(frame, known, self._file(frame.locator.path))
+            return Facts(frame, known, self._file(frame, stamp))
         loaded = load_frame(self.adapter, frame)
         if loaded.image is None:
-            return Facts(frame, None, self._file(frame.locator.path), loaded.status, loaded.reason)
+            return Facts(frame, None, None, loaded.status, loaded.reason)
         with DECODING.taking(LOOK * loaded.image.nbytes):
             pixels = look(loaded.image, loaded.digest)
         self._keep(key, loaded.stamp, pixels)
-        return Facts(frame, pixels, self._file(frame.locator.path))
+        return Facts(frame, pixels, self._file(frame, loaded.stamp))
 
-    def _file(self, path: str) -> FileFacts | None:
+    def _file(self, frame: Frame, stamp: str) -> FileFacts | None:
         """Return the facts of a frame's own file, read once even for many frames; None without such a file."""
+        path = frame.locator.path
         if path not in self.own:
-            return None
+            return self._stored(frame, stamp)
         with self._locks.setdefault(path, threading.Lock()):  # setdefault is atomic: all threads get the same lock
             if path not in self._files:
                 self._files[path] = self._read_file(path)
             return self._files[path]
+
+    def _stored(self, frame: Frame, stamp: str) -> FileFacts | None:
+        """Return the facts of an image file that lies in another file, such as a tar; None if the frame is none."""
+        key = f"file {frame.split} {frame.id}"
+        known = self._known(FileFacts, key, stamp)
+        if known is not None:
+            return known
+        try:
+            data = data_of(self.adapter, frame)
+        except FrameError:
+            return None
+        facts = None if data is None else facts_of(data)
+        if facts is not None:
+            self._keep(key, stamp, facts)
+        return facts
 
     def _read_file(self, path: str) -> FileFacts | None:
         stamp = file_stamp(path)

@@ -27,7 +27,7 @@ _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey+alpha", 6: "RGBA"}
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file that is one image or one video.
+    """A file that is one image or one video; an image may lie in a tar, an LMDB file or a table.
 
     `kind` is read from its bytes, not its name (`JPEG`, `PNG RGB`, `WebP lossy`, `MP4`); `size` is in bytes; `digest`
     is the hash of all bytes (hex). Of a JPEG file: `tables`, the 64 steps of each quantisation table in the order of
@@ -68,6 +68,12 @@ def read_facts(path: Path) -> FileFacts:
     if kind != "JPEG":
         return FileFacts(kind, size, digest.hexdigest())
     return FileFacts(kind, size, digest.hexdigest(), *_jpeg(path.read_bytes()))
+
+
+def facts_of(data: bytes) -> FileFacts:
+    """Return the facts of an image file by its bytes, as `read_facts` does of a file on its own."""
+    kind, digest = kind_of(data[:HEAD]), hashlib.blake2b(data, digest_size=8).hexdigest()
+    return FileFacts(kind, len(data), digest, *(_jpeg(data) if kind == "JPEG" else ()))
 
 
 def kind_of(head: bytes) -> str:

@@ -48,7 +48,7 @@ Codes = npt.NDArray[np.int64]
 class Cue:
     """One cue over N frames. `numbers` float64 [N, F]; `categories` int64 [N, G], each column the codes of a setting.
 
-    Both are empty if the cue does not exist (no frame has its own file).
+    Both are empty if the cue does not exist (no frame has its own image or video file).
     """
 
     numbers: npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ class Cue:
 def read_cues(facts: Sequence[Facts]) -> dict[str, Cue]:
     """Return every cue of `CUES` for readable frames: logarithms of sizes and steps, and codes of settings.
 
-    A file that is not JPEG has its own setting and steps of 1; a frame in a container has no file.
+    A file that is not JPEG has its own setting and steps of 1; stored pixels have no file.
     """
     looks = [one.pixels for one in facts if one.pixels is not None]
     files = [one.file for one in facts if one.pixels is not None]

@@ -25,7 +25,7 @@ from .heldout import (
     people_or_videos,
     read_cues,
 )
-from .report import Finding, Section, with_interval
+from .report import Finding, Section, plural, with_interval
 
 LINE = 0.55
 """A cue of the file leaks the label if the lower end of its AUC's 95% interval is over this, and it is more than chance
@@ -61,12 +61,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Probe:
-    """All cells: method (or `OVERALL`) -> cue -> cell. `held_out` is `people` or `videos`; `n` counts frames."""
+    """All cells: method (or `OVERALL`) -> cue -> cell. `held_out` is `people` or `videos`; `n` counts frames.
+
+    `of_videos` counts the frames of video files, whose type and size are those of the whole video, and `without_file`
+    those of which no image or video file is known.
+    """
 
     cells: dict[str, dict[str, Cell]]
     held_out: str
     groups: int
     n: dict[str, int] = field(default_factory=dict)
+    of_videos: int = 0
+    without_file: int = 0
 
 
 def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe | None:
@@ -99,7 +105,14 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
                 cells[name][cue] = _cell(cues[cue], sample, 0 if cue == "all" else total, seed, resamples)
                 advance(1)
     counts = {name: int((fake & rows).sum()) for name, rows in subsets.items()} | {"real": int(real.sum())}
-    return Probe(cells, held_out, len(np.unique(group)), counts)
+    read = [one for one in facts if one.pixels is not None]
+    of_videos = sum(one.file is not None and one.frame.locator.index is not None and not _keyed(one) for one in read)
+    without = sum(one.file is None for one in read)
+    return Probe(cells, held_out, len(np.unique(group)), counts, of_videos, without)
+
+
+def _keyed(one: Facts) -> bool:
+    return one.frame.locator.key is not None
 
 
 def _strata(splits: Sequence[str], label: Codes) -> Codes:
@@ -112,7 +125,7 @@ def _strata(splits: Sequence[str], label: Codes) -> Codes:
 def _cell(cue: Cue, sample: Sample, cells: int, seed: int, resamples: int) -> Cell:
     """Return one cell; `cells` is the number of tested cells, 0 for a cell that is not tested."""
     if cue.absent:
-        return Cell("absent", reason="no frame has its own file")
+        return Cell("absent", reason="no frame has its own image or video file")
     if cue.constant(sample.rows):
         return Cell("constant", 0.5)
     if min(sample.groups) < 2:
@@ -181,6 +194,8 @@ def to_json(probe: Probe) -> dict[str, Any]:
         "line": LINE,
         "extreme": EXTREME,
         "n": probe.n,
+        "frames_of_videos": probe.of_videos,
+        "frames_without_file": probe.without_file,
         "auc": {
             method: {cue: _cell_json(cell) for cue, cell in cells.items()} for method, cells in probe.cells.items()
         },
@@ -204,4 +219,14 @@ def section(probe: Probe) -> Section:
     ]
     if constant:
         lines.append(f"Constant: the same for all frames ({', '.join(constant)}), so it predicts nothing.")
+    if probe.of_videos:
+        lines.append(
+            f"{plural(probe.of_videos, 'frame')} of video files: type and size are those of the whole video, and there "
+            "is no quantisation."
+        )
+    if probe.without_file:
+        lines.append(
+            f"{plural(probe.without_file, 'frame')} without a known image or video file, such as stored pixels: type, "
+            "size and quantisation are absent."
+        )
     return Section("Shortcuts: the label without the face", tuple(lines), ("fakes", *CUES), tuple(rows))

@@ -239,17 +239,18 @@ def protocol_model(data: Mapping[str, Any]) -> type[AnyProtocol]:
 
 def corpus_of(dataset: str) -> str:
     """Return the corpus of a named dataset; its own name if it has no readable card."""
-    card = _dataset_card(dataset)
+    card = named_dataset(dataset)
     return card.corpus if card is not None else dataset
 
 
 def people_of(dataset: str) -> tuple[str, ...]:
     """Return the other corpora whose people are in a named dataset; none if it has no readable card."""
-    card = _dataset_card(dataset)
+    card = named_dataset(dataset)
     return card.people if card is not None else ()
 
 
-def _dataset_card(name: str) -> DatasetCard | None:
+def named_dataset(name: str) -> DatasetCard | None:
+    """Return a named dataset's card; None if there is none that can be read."""
     path = find_card("datasets", name) or find_card("datasets", name.rpartition("@")[0])
     try:
         card = read_card("datasets", path) if path is not None else None
@@ -270,6 +271,17 @@ def read_card(kind: str, path: Path) -> Card:
             f"metrics: [{', '.join(DETECTION_METRICS)}]"
         )
     card = validate(model, data, f"{kind[:-1] if kind != 'metrics' else 'protocol'} card '{path}'")
+    _check_name(card, path)
+    card._path = path.resolve()
+    return card
+
+
+C = TypeVar("C", bound=Card)
+
+
+def read_card_as(model: type[C], path: Path, noun: str) -> C:
+    """Read and check one card file of a model that has no folder among `KINDS`. Raises CardError in one line."""
+    card = validate(model, _read_mapping(path), f"{noun} card '{path}'")
     _check_name(card, path)
     card._path = path.resolve()
     return card

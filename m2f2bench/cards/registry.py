@@ -233,6 +233,7 @@ ADAPTERS = Registry(
         "image-tree": "m2f2bench.datasets.layouts.image_tree:ImageTreeAdapter",
         "kodf": "m2f2bench.datasets.layouts.kodf:KoDFAdapter",
         "lists": "m2f2bench.datasets.lists.text_lists:ListsAdapter",
+        "prepared": "m2f2bench.datasets.layouts.prepared:PreparedAdapter",
         "synthetic": "m2f2bench.datasets.synthetic.adapter:SyntheticAdapter",
         "uadfv": "m2f2bench.datasets.layouts.uadfv:UADFVAdapter",
         "webdataset": "m2f2bench.datasets.lists.webdataset:WebDatasetAdapter",

@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..auditing.holdings import Finding
+    from ..cards.models import Card
     from ..cards.registry import Registry
 
 log = logging.getLogger("m2f2bench")
 CARDS = {"protocols" if kind == "metrics" else kind: kind for kind in KINDS}
 """What cards describe, with their folder: protocols are in `metrics/`."""
+CROPS = "datasets/crops"
+"""The folder of the cards of crops."""
+CARDS["crops"] = CROPS
 KEYS = {"backend": "detectors", "base": "detectors", "adapter": "datasets", "columns": "leaderboards"}
 """Keys that only cards of one kind have; a protocol's card has none of them."""
 NOUNS = {"detectors": "detector", "datasets": "dataset", "metrics": "protocol", "leaderboards": "leaderboard"}
+NOUNS[CROPS] = "crop"
 NOUNS |= {"backends": "backend", "adapters": "adapter"}
 """One of each kind in a message."""
 LISTED = (*CARDS, "metrics", "backends", "adapters", "controls")
@@ -43,7 +48,7 @@ def list_names(
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what there is: detectors, datasets, protocols, leaderboards, metrics, backends, adapters, controls."""
+    """List what there is: detectors, datasets, crops, protocols, boards, metrics, backends, adapters, controls."""
     settle(cards)
     if kind is not None and kind not in LISTED:
         raise CardError(f"cannot list '{kind}'{near(kind, LISTED)}")
@@ -112,7 +117,7 @@ def _summary(kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
     models take longer than all the rest of `list`.
     """
     facts: dict[str, Any] = {}
-    if path.parent.parent in OWN:
+    if path.parents[kind.count("/") + 1] in OWN:
         try:
             card = read_yaml(path)
             name, description = card["name"], card["description"]
@@ -122,12 +127,23 @@ def _summary(kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
             name, description = None, None
         if isinstance(name, str) and isinstance(description, str) and name == path.stem:
             return name, description, facts
-    from ..cards.models import DatasetCard, read_card
+    from ..cards.models import DatasetCard
 
-    checked = read_card(kind, path)
+    checked = _checked(kind, path)
     if isinstance(checked, DatasetCard):
         facts = {"shows": checked.shows, "splits": list(checked.splits or ())}
     return checked.name, checked.description, facts
+
+
+def _checked(kind: str, path: Path) -> Card:
+    """Return a card of any kind. Raises CardError."""
+    if kind == CROPS:
+        from ..faces.crops import read_crop
+
+        return read_crop(path)
+    from ..cards.models import read_card
+
+    return read_card(kind, path)
 
 
 def _lines(rows: list[dict[str, Any]], indent: str = "", short: bool = False) -> str:
@@ -187,6 +203,11 @@ def describe(
             found.append({"kind": kind, "path": str(card.path), **card.model_dump(mode="json")})
             if kind == "datasets" and frames:
                 found[-1]["frames"] = _frame_counts(name)
+    for path in iter_cards(CROPS):
+        known.setdefault(path.stem, []).append(NOUNS[CROPS])
+        if name == path.stem:
+            card = _checked(CROPS, path)
+            found.append({"kind": "crops", "path": str(card.path), **card.model_dump(mode="json")})
     for kind, registry in _registries().items():
         for one in registry.names():
             known.setdefault(one, []).append(NOUNS[kind])

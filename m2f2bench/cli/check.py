@@ -11,11 +11,14 @@ from ..core.errors import CheckFailed
 from . import complete
 from .options import (
     CardsOption,
+    CropOption,
     DataOption,
     DatasetArgument,
     DatasetNamed,
     DetectorNamed,
     DeviceOption,
+    FacesOption,
+    FinderOption,
     JsonOption,
     OwnMetricOption,
     RedrawOption,
@@ -48,6 +51,9 @@ def check(
     chance: Annotated[float, Option(help="Probability that an equally good detector fails, over all metrics.")] = 0.05,
     tolerance: Annotated[float, Option(help="A decrease of at most this never fails.")] = 0.0,
     out: Annotated[Path | None, Option(help="Keep the new run here.")] = None,
+    crop: CropOption = None,
+    finder: FinderOption = "centerface",
+    faces: FacesOption = "largest",
     device: DeviceOption = "auto",
     redraw: RedrawOption = False,
     cards: CardsOption = None,
@@ -69,6 +75,9 @@ def check(
         chance=chance,
         tolerance=tolerance,
         device=device,
+        crop=crop,
+        finder=finder,
+        faces=faces,
     )
     if as_json:
         echo_json([report.to_json() for report in reports])

@@ -45,7 +45,7 @@ def _chosen(incomplete: str) -> list[str]:
 
 def any_card(incomplete: str) -> list[str]:
     """Complete the name of a card of any kind."""
-    return sorted({name for kind in KINDS for name in cards(kind)(incomplete)})
+    return sorted({name for kind in (*KINDS, "datasets/crops") for name in cards(kind)(incomplete)})
 
 
 def metrics(incomplete: str) -> list[str]:

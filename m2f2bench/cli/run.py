@@ -16,10 +16,13 @@ from .options import (
     CamLayerOption,
     CamOption,
     CardsOption,
+    CropOption,
     DataOption,
     DatasetNamed,
     DetectorNamed,
     DeviceOption,
+    FacesOption,
+    FinderOption,
     JsonOption,
     ProtocolNamed,
     RedrawOption,
@@ -53,6 +56,9 @@ def run(
     ] = None,
     cam: CamOption = "",
     cam_layer: CamLayerOption = "",
+    crop: CropOption = None,
+    finder: FinderOption = "centerface",
+    faces: FacesOption = "largest",
     device: DeviceOption = "auto",
     signatures: SignaturesOption = None,
     redraw: RedrawOption = False,
@@ -84,6 +90,9 @@ def run(
         export=export,
         cam=cam,
         cam_layer=cam_layer,
+        crop=crop,
+        finder=finder,
+        faces=faces,
     )
     board = results.board()
     files = write_board(board, folder)
@@ -102,7 +111,7 @@ def run_folder(suite: str | None) -> Path:
 
 
 def predict(
-    paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR", help="Face crops.")],
+    paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR", help="Photos and videos with faces.")],
     detector: Annotated[str, DetectorNamed(help="Name, card, folder or file.py:Class.")],
     frames: Annotated[int, Option(min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
@@ -118,11 +127,18 @@ def predict(
     question: Annotated[
         list[str] | None, Option("--question", "-q", metavar="TEXT", help="Ask this question instead. Repeatable.")
     ] = None,
+    faces: Annotated[
+        bool, Option("--faces/--no-faces", help="Find faces first, or judge each picture as the crop of one face.")
+    ] = True,
+    crop: Annotated[
+        str, Option(metavar="CARD", help="How faces are cut out. Default: as in the detector's training, or m2f2det.")
+    ] = "",
+    finder: Annotated[str, Option(metavar="NAME[:FILE][@SCORE]", help="Who finds faces. Default: centerface.")] = "",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print P(fake) and a verdict at 0.5 for your face crops: images, videos, or folders of them."""
+    """Print P(fake) and a verdict at 0.5 for each face in your images and videos, or folders of them."""
     settle(cards)
     from ..inference.predict import predict_paths
 
@@ -143,13 +159,19 @@ def predict(
         heatmap_scale=heatmap_scale,
         explain=explain,
         questions=question or (),
+        faces=faces,
+        crop=crop,
+        finder=finder,
     )
     if as_json:
         echo_json(found)
         return
+    from ..inference.verdicts import faces_text
+
     for item in found:
         score = "     –" if item["score"] is None else f"{item['score']:.4f}"
         say(f"{score}  {item['verdict'] or item['status']:<10}  {visible(item['path'])}  {item['message']}".rstrip())
+        say(faces_text(item), nl=False)
         if "answers" in item:
             from ..inference.questions import transcript
 

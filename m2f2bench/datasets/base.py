@@ -111,6 +111,14 @@ class Adapter(abc.ABC, Generic[OptionsT]):
 
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).hexdigest()
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of the image file that a frame is, wherever they are stored; None if it is no image file.
+
+        That is None for a frame of a video, and for stored pixels. From these bytes an audit reads a picture's type,
+        size and JPEG settings. Raises `FrameError` if they cannot be read.
+        """
+        return None
+
     def stamp(self, frame: Frame) -> str:
         """Return a short text that changes whenever the frame's pixels may have changed, without reading them.
 
@@ -324,6 +332,15 @@ def _texts(adapter: Adapter, call: str, ask: Callable[[], Any]) -> list[str]:
     for one in found:
         _check_type(adapter, call, one, str, "a list of texts alone")
     return found
+
+
+def data_of(adapter: Adapter, frame: Frame) -> bytes | None:
+    """Return the bytes of a frame's image file, or None. Raises DataError if that fails, and FrameError."""
+    ask: Any = adapter.data
+    if not callable(ask):  # an adapter's own attribute of this name, such as a table
+        return None
+    found = _ask(adapter, f"data() of frame '{frame.id}'", lambda: ask(frame), (bytes, type(None)), "bytes, or None")
+    return cast("bytes | None", found)
 
 
 def stamp_of(adapter: Adapter, frame: Frame) -> str:

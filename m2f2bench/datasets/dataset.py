@@ -40,6 +40,8 @@ class Dataset:
 
     card: DatasetCard
     adapter: Adapter
+    crop: str = ""
+    """How faces are found in the scenes and cut out, as the signature names it; empty where they are not."""
 
     @property
     def name(self) -> str:

@@ -19,13 +19,14 @@ LOOKED_AT = 4
 """Frames of a dataset without a card whose size is looked at."""
 SCENES = "the frames are whole scenes, not crops of faces"
 """Start of the warning about a dataset that shows scenes."""
+WAY_OUT = "give --crop m2f2det to find the faces and judge their crops"
 log = logging.getLogger("m2f2bench")
 
 
-def scene_note(sizes: Mapping[str, Sequence[int]], noun: str = "files") -> str:
+def scene_note(sizes: Mapping[str, Sequence[int]], noun: str = "files", hint: str = "crop them first") -> str:
     """Return a line on pictures that are too large or too long for crops of one face; empty if there are none.
 
-    `sizes` has (height, width) in pixels by path; `noun` says what they are.
+    `sizes` has (height, width) in pixels by path; `noun` says what they are, `hint` what to do.
     """
     found = [(path, size) for path, size in sizes.items() if max(size) > WIDEST * min(size) or min(size) > LARGEST]
     if not found:
@@ -33,7 +34,7 @@ def scene_note(sizes: Mapping[str, Sequence[int]], noun: str = "files") -> str:
     path, (height, width) = found[0]
     return (
         f"{len(found)} of {len(sizes)} {noun} are probably not crops of one face, judging by size: first '{path}' "
-        f"({width}×{height} pixels): crop them first"
+        f"({width}×{height} pixels): {hint}"
     )
 
 
@@ -41,7 +42,7 @@ def scene_warning(card: DatasetCard) -> str:
     """Return the warning about a dataset whose card says that it shows scenes; empty for any other."""
     if card.shows != "scenes":
         return ""
-    return f"{SCENES}: faces are not found yet, and these numbers cannot be compared with those of crops"
+    return f"{SCENES}, and these numbers cannot be compared with those of crops: {WAY_OUT}"
 
 
 def announce(dataset: Dataset, split: str, frames: Sequence[Frame] = (), scenes: bool = True) -> None:
@@ -51,11 +52,12 @@ def announce(dataset: Dataset, split: str, frames: Sequence[Frame] = (), scenes:
     """
     for remark in remarks_of(dataset.adapter, split):
         log.info("%s, %s: %s", dataset.name, split, remark)
-    if not scenes:
+    if not scenes or dataset.crop:
         return
     warning = scene_warning(dataset.card)
     if not warning and dataset.card.path is None and dataset.card.adapter == "folder" and frames:
-        warning = scene_note(_sizes(dataset, spread_by_method(frames, min(LOOKED_AT, len(frames)))), "frames looked at")
+        looked_at = spread_by_method(frames, min(LOOKED_AT, len(frames)))
+        warning = scene_note(_sizes(dataset, looked_at), "frames looked at", WAY_OUT)
     if warning:
         log.warning("%s: %s", dataset.name, warning)
 

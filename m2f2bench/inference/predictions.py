@@ -14,6 +14,9 @@ from .predict import predict_paths
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..faces.crops import CropCard
+    from ..faces.find import FaceFinder
+
 SHOWN = ("score", "verdict", "frames", "status", "message", "heatmap")
 """What the table of a notebook has of each file."""
 
@@ -41,12 +44,40 @@ class Predictions(list[dict[str, Any]]):
             for one in row.get("answers", ())
         ]
         return page(
-            heading("P(fake)"), table(cells) if self else "", chart("P(fake)", bars, reference=0.5), lines(answers)
+            heading("P(fake)"),
+            table(cells) if self else "",
+            chart("P(fake)", bars, reference=0.5),
+            *self._faces(),
+            lines(answers),
         )
+
+    def _faces(self) -> list[str]:
+        """Return a table of all faces, and why their verdicts may mean little; nothing if faces were not searched."""
+        pairs = [(Path(row["path"]).name, one) for row in self for one in row.get("faces", ())]
+        if not pairs:
+            return []
+        cells = [
+            [name, one["face"], one["p_fake"], one["verdict"], _place(one["box"]), one["score"], one["crop"]]
+            for name, one in pairs
+        ]
+        head = ["file", "face", "P(fake)", "verdict", "box", "finder's score", "crop"]
+        own = [f"{name}, face {one['face']}: {text}" for name, one in pairs for text in one["warnings"]]
+        general = dict.fromkeys(text for row in self for text in row.get("warnings", ()))
+        return [
+            heading("Faces"),
+            table([head, *[[_cell(value) for value in row] for row in cells]]),
+            lines([*own, *general]),
+        ]
 
     @staticmethod
     def _said(row: dict[str, Any], key: str) -> bool:
         return bool(row.get(key)) and (key, row[key]) != ("status", "ok")
+
+
+def _place(box: Sequence[float]) -> str:
+    """Return a face's place in the picture in pixels, such as `181,58 to 270,178`."""
+    x0, y0, x1, y1 = (round(edge) for edge in box)
+    return f"{x0},{y0} to {x1},{y1}"
 
 
 def _cell(value: Any) -> str:
@@ -66,10 +97,15 @@ def predict(
     heatmap_scale: str = "fixed",
     explain: bool = False,
     questions: Sequence[str] = (),
+    faces: bool = True,
+    crop: str | CropCard = "",
+    finder: str | FaceFinder = "",
 ) -> Predictions:
     """Judge images, videos and folders of them without a dataset, as the command `predict` does.
 
-    Each image must be the crop of one face: faces are not searched for. `paths` is a path, an image in memory (an
+    Faces are found first (extra `faces`), and each has its verdict; with `faces=False` each image is taken as it is, as
+    the crop of one face. `finder` finds them (default: `centerface`), and `crop`, a card, cuts them out (default: as in
+    the detector's training where it is known, else `m2f2det`). `paths` is a path, an image in memory (an
     array, RGB uint8 [H, W, 3], or a Pillow image), a list of them, an array [N, H, W, 3], or a mapping `{name: image}`.
     `names` name images in memory, in order; else they are `image0`, `image1`, …. An image in memory has the result of
     its file (a PNG), and is not changed. `detector` is a name, a card, a folder, `file.py:Class` or an object. Of a
@@ -77,6 +113,13 @@ def predict(
     its name), `score` (P(fake) in [0, 1], of a video the mean over its frames; None if it cannot be judged), `verdict`
     (`fake` from 0.5 on, `real`, None), `status` (`ok`, `unreadable`, …), `frames` (how many were judged),
     `frames_readable` and `frames_promised` (of a video, else None), `message`, and `heatmap`.
+
+    With faces there are `faces`, a list with a dictionary for each face (of a video: each person): `face` (its number),
+    `box` (left, top, right, bottom in pixels), `side`, `score` (the finder's), `p_fake`, `verdict`, `status`,
+    `message`, `crop`, `crop_size` and `warnings`; of a person also `frames`, `scores`, `times` (seconds) and `boxes`.
+    The file's `score` and `verdict` are those of the face with the highest P(fake). A file without a face has the
+    status `no_face`. `frames_without_face` counts those of a video, `trained_on` names the detector's training data,
+    and `warnings` say why the verdicts may mean little. A nearly square picture that one face fills is taken as it is.
 
     With `heatmaps`, a folder, an overlay is drawn for each file, and `heatmap` is its path; `heatmap_scale` is `fixed`
     (colours from 0 to 1) or `image` (stretched to the file's own values). With `explain`, or with `questions`, the
@@ -95,5 +138,8 @@ def predict(
             heatmap_scale=heatmap_scale,
             explain=explain,
             questions=questions,
+            faces=faces,
+            crop=crop,
+            finder=finder,
         )
     )

@@ -77,17 +77,27 @@ def judgement(rows: Sequence[Answer]) -> Prediction:
 
 
 def transcript(item: Mapping[str, Any]) -> str:
-    """Return the questions about a file and the answers, as text; `item` is one of `predict_paths`."""
+    """Return the questions about a file and the answers, as text; `item` is one of `predict_paths`.
+
+    Of several faces each has its own.
+    """
+    faces = item.get("faces", ())
+    lines = [f"heat map: {item['heatmap']}"] if item["heatmap"] is not None else []
+    for one in faces if len(faces) > 1 else [item]:
+        lines += [f"face {one['face']}"] if len(faces) > 1 else []
+        if one["asked_frame"] is not None:
+            lines.append(f"asked about frame {one['asked_frame']}")
+        lines += _said(one["answers"])
+    return "".join(f"        {line}\n" for line in lines)
+
+
+def _said(answers: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
-    if item["heatmap"] is not None:
-        lines.append(f"heat map: {item['heatmap']}")
-    if item["asked_frame"] is not None:
-        lines.append(f"asked about frame {item['asked_frame']}")
-    for one in item["answers"]:
+    for one in answers:
         said = _line(one["text"]) if one["status"] == "ok" else f"no answer, {one['status']}"
         remark = f" ({_line(one['message'])})" if one["message"] else ""
         lines += [_line(one["question"]), f"  {said or 'an empty answer'}{remark}"]
-    return "".join(f"        {line}\n" for line in lines)
+    return lines
 
 
 def _line(text: str) -> str:

@@ -23,7 +23,9 @@ from ..metrics.heatmaps import BLUR
 from ..version import ANSWERS, DETECTION, HEATMAPS, __version__
 
 MEASURE = (
-    *("data", "split", "hash", "n", "level", "frames", "faces", "agg", "thr"),
+    *("data", "split"),
+    "crop",  # where faces were found in scenes, and cut out
+    *("hash", "n", "level", "frames", "faces", "agg", "thr"),
     # For answers to questions, instead of the five before:
     *("ask", "refs", "tok", "cider", "bert", "verdict", "altered"),
     # Of heat maps:
@@ -46,11 +48,13 @@ def measure_fields(
     validation: str = "",
     drawn: str = "",
     pictures: str = "",
+    crop: str = "",
 ) -> dict[str, Any]:
     """Return the fields that must agree between comparable numbers.
 
     `n` counts the planned frames. `validation` is the hash of the data that the threshold was picked on, `drawn` the
-    unit that the bootstrap really resamples (see `drawn_field`), and `pictures` the `group_hash` of faces by picture.
+    unit that the bootstrap really resamples (see `drawn_field`), `pictures` the `group_hash` of faces by picture,
+    and `crop` how faces were cut out of scenes (see `Dataset.crop`).
     """
     threshold = str(protocol.threshold)
     own = {
@@ -61,7 +65,7 @@ def measure_fields(
         "thr": f"{threshold}-{validation}" if validation else threshold,
         "missing": str(protocol.missing) if protocol.level == "video" else protocol.missing.frames,
     }
-    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, DETECTION)
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, DETECTION, crop)
 
 
 def answer_fields(
@@ -74,6 +78,7 @@ def answer_fields(
     bert: str = "none",
     drawn: str = "",
     altered: str = "none",
+    crop: str = "",
 ) -> dict[str, Any]:
     """Return the same for answers to `n` questions. `bert` identifies BERTScore's network and `altered` the manipulated
     regions, if the protocol needs them."""
@@ -87,7 +92,7 @@ def answer_fields(
         "altered": altered,
         "missing": protocol.missing,
     }
-    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, ANSWERS)
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, ANSWERS, crop)
 
 
 def heat_map_fields(
@@ -99,6 +104,7 @@ def heat_map_fields(
     limit: int | None,
     drawn: str = "",
     masks: str = "",
+    crop: str = "",
 ) -> dict[str, Any]:
     """Return the same of heat maps of `n` planned frames; `masks` is the hash of the true masks."""
     own: dict[str, Any] = {"frames": str(protocol.frames), "maps": protocol.measure}
@@ -107,7 +113,7 @@ def heat_map_fields(
     else:
         fills = "+".join(sorted(protocol.fills))
         own |= {"steps": protocol.steps, "area": protocol.area, "blur": BLUR, "fills": fills}
-    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, HEATMAPS)
+    return _fields(dataset, split, data_hash, n, own, protocol, drawn, limit, HEATMAPS, crop)
 
 
 def _fields(
@@ -120,11 +126,13 @@ def _fields(
     drawn: str,
     limit: int | None,
     version: str,
+    crop: str,
 ) -> dict[str, Any]:
     """Return a task's `own` fields between those of all tasks, and each of the user's metrics with its code's hash."""
     metrics = "+".join(f"{name}@{note.code}" for name, note in sorted(protocol.described.items()))
     return {
         **{"data": dataset, "split": split, "hash": data_hash, "n": n},
+        **({"crop": crop} if crop else {}),
         **own,
         "ci": bootstrap_field(protocol.bootstrap, drawn),
         "limit": limit if limit is not None else "none",

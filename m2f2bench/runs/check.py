@@ -12,11 +12,15 @@ from ..cards.folders import EXPLANATION, HEATMAPS
 from ..cards.models import HeatMapCard, ProtocolCard
 from ..cards.registry import is_file_reference
 from ..core.arguments import checked
-from ..core.errors import DataError, ScoreError, near
+from ..core.errors import CardError, DataError, ScoreError, near
 from ..core.files import user_path
 from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
 from ..core.records import Score
 from ..core.text import quoted
+from ..faces.crops import CropCard
+from ..faces.find import DEFAULT as FINDER
+from ..faces.find import FaceFinder
+from ..faces.wanted import LARGEST, Wanted, of_signature
 from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
@@ -150,6 +154,9 @@ def check(
     chance: float = ALPHA,
     tolerance: float = 0.0,
     device: str = "auto",
+    crop: str | Path | CropCard | None = None,
+    finder: str | FaceFinder = FINDER,
+    faces: str = LARGEST,
 ) -> Checks:
     """Judge again what a stored result judged, and test each metric for a fall by more than noise.
 
@@ -159,7 +166,8 @@ def check(
     that is unchanged fails in at most `chance` of all checks (all metrics together, Holm). Without rows a metric fails
     below the baseline's interval. A fall of at most `tolerance` never fails. Lower coverage, of units or of frames,
     fails, and so does a check in which no metric can be tested. If data or protocol differ, nothing can be compared,
-    which is reported as a problem. Raises M2F2BenchError.
+    which is reported as a problem. `crop`, `finder` and `faces` are as in `run`, by default the baseline's. Raises
+    M2F2BenchError.
     """
     stored = read_stored([user_path(baseline)])
     if len(stored) > 1 and (run_folder is not None or detector is not None):
@@ -167,17 +175,18 @@ def check(
     if not 0.0 < chance < 1.0 or tolerance < 0.0:
         raise ScoreError(f"chance {chance} must be between 0 and 1, and tolerance {tolerance} must not be negative")
     given = None if run_folder is None else Path(run_folder)
+    cropped = Wanted.of(crop, finder, faces)
     reports = Checks()
     for one in stored:
         with tempfile.TemporaryDirectory(prefix="m2f2bench-check-") as scratch:
-            folder = given or _run_again(one, detector, dataset, out or scratch, device)
+            folder = given or _run_again(one, detector, dataset, out or scratch, device, cropped)
             maps = one.result.task == HEATMAPS
             now = resampled_maps(load_maps(folder)) if maps else load_rows(folder)
             reports.append(_compare(one, now, metrics, chance, tolerance))
     return reports
 
 
-def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str) -> Path:
+def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, device: str, cropped: Wanted) -> Path:
     result = stored.result
     if result.task == EXPLANATION:
         raise ScoreError(f"'{stored.path}' holds answers to questions: check works on P(fake) of frames and heat maps")
@@ -191,6 +200,11 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
         protocol = stored_card(ProtocolCard, result.protocol_card, stored.path)
         if protocol.threshold.dataset is not None:
             registered("datasets", protocol.threshold.dataset, stored.path)
+    if cropped.crop is None:
+        try:
+            cropped = of_signature(str(result.measured.get("crop", "")))
+        except CardError as error:
+            raise CardError(f"'{stored.path}': {error}") from None
     results = run(
         detectors=[detector if detector is not None else registered("detectors", name, stored.path, _class(result))],
         datasets=[dataset if dataset is not None else measured_dataset(result.dataset, stored.path)],
@@ -201,6 +215,9 @@ def _run_again(stored: Stored, detector: Any, dataset: Any, out: str | Path, dev
         device=device,
         cam=cam,
         cam_layer=layer.removeprefix("-"),
+        crop=cropped.crop,
+        finder=cropped.finder,
+        faces=cropped.rule,
     )
     return results.folders[0]
 

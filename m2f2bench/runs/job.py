@@ -150,7 +150,7 @@ class Job(abc.ABC, Generic[R]):
         card, own = judge.detector.card, self.dataset.card
         scenes = scene_warning(own)
         warnings = tuple(dict.fromkeys([scenes, *warnings])) if scenes else warnings
-        made = (judge.fields, card, judge.made, own.corpus, warnings, own.people)
+        made = (judge.fields, card, judge.made, own.corpus, warnings, own.people, self.dataset.crop)
         return Origin(self.dataset.name, self.split, self.limit, *made)
 
     def open_store(self, folder: Path, key: Mapping[str, str]) -> RowStore[R]:

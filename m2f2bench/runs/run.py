@@ -18,6 +18,10 @@ from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
 from ..datasets.scenes import announce
 from ..detectors.keys import identify_judge
+from ..faces.crops import CropCard
+from ..faces.find import DEFAULT as FINDER
+from ..faces.find import FaceFinder
+from ..faces.wanted import LARGEST, Wanted
 from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
@@ -96,6 +100,9 @@ def run(
     export: str | None = None,
     cam: str = "",
     cam_layer: str = "",
+    crop: str | Path | CropCard | None = None,
+    finder: str | FaceFinder = FINDER,
+    faces: str = LARGEST,
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
@@ -104,7 +111,9 @@ def run(
     it is `quickstart` if nothing is named. Under an explanation protocol the detectors are asked its questions, and
     results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
     activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
-    interrupted run continues where it stopped: rows on disk are not predicted again. With `export` answers are also
+    interrupted run continues where it stopped: rows on disk are not predicted again. With `crop` (the
+    name of a crop's card, such as m2f2det) faces are found by `finder` in datasets that show scenes, and the crops of
+    `faces` (the `largest` of each video, `mask`: the forged one, or `all`) are judged. With `export` answers are also
     written in another form, see `answers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
     NothingJudged, after all other runs are written.
     """
@@ -122,14 +131,15 @@ def run(
             missing = "--dataset" if chosen else "--detector"
             raise CardError(f"nothing to run: also give {missing}, or the name of a suite")
     named = [_named(one) for one in chosen]  # unknown names first
-    jobs, opened = _plan(wanted, limit)
+    cropped = Wanted.of(crop, finder, faces)
+    jobs, opened = _plan(wanted, limit, cropped)
     _check_cam(cam, cam_layer, jobs)
     for job in jobs if not cam else [job for job in jobs if job.protocol.kind != HEATMAPS]:
         for name, own in named:
             job.check(name, own)
     check_export(export, any(job.protocol.kind == EXPLANATION for job in jobs))
     make_folder(folder)
-    trained = _train_first(card, chosen, folder, device) if card else {}
+    trained = _train_first(card, chosen, folder, device, cropped) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
     settings = Settings(batch_size, workers, export)
@@ -220,14 +230,16 @@ def _check_cam(cam: str, layer: str, jobs: Sequence[Job[Any]]) -> None:
         )
 
 
-def _plan(wanted: list[tuple[Any, Any, str]], limit: int | None) -> tuple[list[Job[Any]], list[Dataset]]:
+def _plan(
+    wanted: list[tuple[Any, Any, str]], limit: int | None, cropped: Wanted
+) -> tuple[list[Job[Any]], list[Dataset]]:
     """Return all jobs, and the datasets that they read. Missing data is found before a model is loaded."""
     datasets: dict[str, Dataset] = {}
 
     def opened(place: Any) -> Dataset:
         key = place if isinstance(place, str) else str(id(place))
         if key not in datasets:
-            datasets[key] = load_dataset(place)
+            datasets[key] = cropped.on(load_dataset(place))
             _refuse_namesake(datasets, key)
         return datasets[key]
 
@@ -276,7 +288,9 @@ def _label(key: str, dataset: Dataset) -> str:
     return f"'{named}'" + (f" in '{root}'" if root is not None and str(root) not in named else "")
 
 
-def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device: str) -> dict[str, str]:
+def _train_first(
+    card: LeaderboardCard, chosen: list[Any], folder: Path, device: str, cropped: Wanted
+) -> dict[str, str]:
     """Carry out a suite's training steps for the chosen detectors; a name → the folder of the trained detector."""
     trained = {}
     for step in card.train:
@@ -284,6 +298,7 @@ def _train_first(card: LeaderboardCard, chosen: list[Any], folder: Path, device:
             continue
         place = folder / "trained" / step.detector
         log.info("%s: training %s on %s, unless it is already trained", card.name, step.detector, step.dataset)
-        train(step.detector, step.dataset, out=place, resume=True, device=device)
+        how: dict[str, Any] = {"crop": cropped.crop, "finder": cropped.finder, "faces": cropped.rule}
+        train(step.detector, step.dataset, out=place, resume=True, device=device, **how)
         trained[step.detector] = str(place)
     return trained

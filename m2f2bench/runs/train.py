@@ -28,6 +28,10 @@ from ..datasets.base import Adapter, close_adapter, questions_of
 from ..datasets.dataset import Dataset, frame_digests, spread
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
+from ..faces.crops import CropCard
+from ..faces.find import DEFAULT as FINDER
+from ..faces.find import FaceFinder
+from ..faces.wanted import LARGEST, Wanted
 from ..loading import detector_card, load_dataset
 from ..results.signature import versions
 from ..stats.delong import auc_or_none
@@ -53,6 +57,9 @@ def train(
     resume: bool = False,
     device: str = "auto",
     seed: int | None = None,
+    crop: str | Path | CropCard | None = None,
+    finder: str | FaceFinder = FINDER,
+    faces: str = LARGEST,
 ) -> TrainedCard:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
@@ -60,7 +67,8 @@ def train(
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or a part of `train` with other identities; `test` is never read. With `resume` an
     interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` replaces the
-    card's. While a training goes on, a second one into its folder is refused.
+    card's. With `crop` faces are found in a dataset of scenes, and their crops are learned from, see `run`. While a
+    training goes on, a second one into its folder is refused.
 
     The stages after `detector` learn from the dataset's questions and answers, as the card's `stages` say. They start
     from the result of the stage before: `start` is its folder, by default `detector` itself if that is trained.
@@ -68,7 +76,8 @@ def train(
     """
     join(device)
     with together():
-        planned = _planned(detector, dataset, stage, start, out, resume, device, seed)
+        cropped = Wanted.of(crop, finder, faces)
+        planned = _planned(detector, dataset, stage, start, out, resume, device, seed, cropped)
         job = planned.job
         finished = _finished(job.out, job.identity, resume)
     agreed(
@@ -111,6 +120,7 @@ def _planned(
     resume: bool,
     device: str,
     seed: int | None,
+    cropped: Wanted,
 ) -> _Planned:
     """Return the training for the arguments of `train`."""
     card, cls = detector_card(detector)
@@ -118,7 +128,7 @@ def _planned(
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
     if stage not in cls.stages:
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
-    place = load_dataset(dataset)
+    place = cropped.on(load_dataset(dataset))
     settings, training, validation, language, begun = _data(card, place, stage, start, seed)
     if is_main_process():
         announce(place, "train", training)
@@ -335,6 +345,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "stage": job.stage,
         "seed": job.settings.seed,
         "card": without_folders(card.model_dump(mode="json")),
+        **({"crop": dataset.crop} if dataset.crop else {}),
         "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
         "settings": job.settings.model_dump(mode="json"),
         "data_fingerprint": planned.fingerprint,

@@ -21,6 +21,7 @@ from ..core.files import user_path
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.base import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
+from ..datasets.scenes import scene_warning
 from ..loading import load_dataset, load_explanation, measured_dataset
 from ..metrics.answer_metrics import AnswerMetrics, answer_metrics
 from ..metrics.text.bert import bert_identity
@@ -171,9 +172,11 @@ def gather_answers(
     clustered = question_clusters(columns, plan.protocol.bootstrap.cluster)
     drawn = drawn_field(clustered[2], clustered[0][np.argsort(columns.question, kind="stable")].tolist())
     data, place = question_hash(columns, plan.pixels), (plan.dataset.name, plan.split)
-    fields = answer_fields(*place, data, len(plan.questions), plan.protocol, plan.limit, bert, drawn, altered)
-    of = plan.dataset.card
-    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, people=of.people)
+    of, crop, number = plan.dataset.card, plan.dataset.crop, len(plan.questions)
+    fields = answer_fields(*place, data, number, plan.protocol, plan.limit, bert, drawn, altered, crop)
+    warnings = tuple(filter(None, [scene_warning(of)]))
+    more: dict[str, Any] = {"warnings": warnings, "people": of.people, "crop": crop}
+    origin = Origin(*place, plan.limit, dict(by), card, dict(predicted or {}), of.corpus, **more)
     return ScoredAnswers(plan.protocol, fields | origin.by, origin, columns, plan, clustered)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FIELDS = {
     "data": "dataset",
     "split": "split",
+    "crop": "how faces are found and cut out",
     "hash": "data (frames, labels or pixels)",
     "n": "number of frames",
     "level": "level",

@@ -85,9 +85,8 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
     codes, by = clusters(rows, protocol.bootstrap.cluster)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
     drawn = drawn_field(by, codes.tolist())
-    fields = measure_fields(
-        origin.data, origin.split, data_hash(rows), len(rows), protocol, origin.limit, hashed, drawn, pictures
-    )
+    place, number = (origin.data, origin.split, data_hash(rows)), len(rows)
+    fields = measure_fields(*place, number, protocol, origin.limit, hashed, drawn, pictures, origin.crop)
     scored = ScoredRows(
         protocol, fields | origin.by, origin, rows, cut, threshold, (codes, by), validation if hashed else None
     )

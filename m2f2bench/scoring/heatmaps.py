@@ -55,9 +55,8 @@ def gather_maps(rows: Sequence[MappedFrame], protocol: HeatMapCard, origin: Orig
     frames = MappedFrames(rows, measured)
     codes, drawn_by = clusters(frames.judged.ordered(), protocol.bootstrap.cluster)
     drawn = drawn_field(drawn_by, codes.tolist())
-    fields = heat_map_fields(
-        origin.data, origin.split, frames.fields["hash"], len(rows), protocol, origin.limit, drawn, masks_hash(rows)
-    )
+    place, masks = (origin.data, origin.split, frames.fields["hash"]), masks_hash(rows)
+    fields = heat_map_fields(*place, len(rows), protocol, origin.limit, drawn, masks, origin.crop)
     found = ScoredMaps(protocol, fields | by | {MAP: frames.map_field}, origin, rows, measured)
     found.measured["cov"] = coverage_text(_mapped_share(rows), found.report.coverage)
     return found

@@ -45,8 +45,8 @@ class Origin:
     """Where rows come from, as the signature names it: dataset, split, limit; `by` has the detector's fields.
 
     `predicted` has the device and versions that made the rows, empty if unknown; `source` is the dataset's corpus,
-    empty if unknown; `warnings` say what the run found doubtful about the detector, one line each; `people` are other
-    corpora whose people are in the dataset.
+    empty if unknown; `warnings` say what is doubtful about the detector or the frames, one line each; `people` are
+    other corpora whose people are in the dataset; `crop` is `Dataset.crop`.
     """
 
     data: str
@@ -58,6 +58,7 @@ class Origin:
     source: str = ""
     warnings: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    crop: str = ""
 
 
 def stored_origin(stored: Stored) -> Origin:
@@ -67,7 +68,7 @@ def stored_origin(stored: Stored) -> Origin:
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     warnings = of_detector(result.warnings)
     place, made = (result.dataset, result.split, result.limit), (result.predicted, result.source, warnings)
-    return Origin(*place, by, card, *made, result.people)
+    return Origin(*place, by, card, *made, result.people, str(result.measured.get("crop", "")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,7 @@ class Scored:
             "protocol_card": self.protocol.model_dump(mode="json"),
             "detector_card": without_folders(card.model_dump(mode="json")) if card else {},
             "predicted": self.origin.predicted,
+            "warnings": self.origin.warnings,
             "versions": versions(),
         }
         return Result(**{**known, **numbers})

@@ -86,7 +86,9 @@ class Detection(Task):
     def fields(self, result: Result, card: ProtocolCard) -> dict[str, Any]:
         """See `Task.fields`."""
         picked = (result.threshold.get("from") or {}).get("hash", "")
-        return measure_fields(result.dataset, result.split, *_data(result), card, result.limit, picked)
+        return measure_fields(
+            result.dataset, result.split, *_data(result), card, result.limit, picked, crop=_crop(result)
+        )
 
 
 class Explanation(Task):
@@ -105,7 +107,7 @@ class Explanation(Task):
     def fields(self, result: Result, card: ExplanationCard) -> dict[str, Any]:
         """See `Task.fields`."""
         bert = str(result.measured.get("bert", ""))
-        return answer_fields(result.dataset, result.split, *_data(result), card, result.limit, bert)
+        return answer_fields(result.dataset, result.split, *_data(result), card, result.limit, bert, crop=_crop(result))
 
 
 class HeatMaps(Task):
@@ -126,7 +128,8 @@ class HeatMaps(Task):
     def fields(self, result: Result, card: HeatMapCard) -> dict[str, Any]:
         """See `Task.fields`."""
         masks = str(result.measured.get("masks", ""))
-        fields = heat_map_fields(result.dataset, result.split, *_data(result), card, result.limit, masks=masks)
+        place = (result.dataset, result.split, *_data(result))
+        fields = heat_map_fields(*place, card, result.limit, masks=masks, crop=_crop(result))
         return fields | {MAP: result.measured.get(MAP)}
 
     def _maps(self, place: Place, source: Source) -> ScoredMaps:
@@ -169,6 +172,11 @@ def _file(place: Place) -> str | Path:
     if isinstance(place, InMemory):
         raise ScoreError(f"'{place}' is in memory, and heat maps are scored from a run's rows alone: give its folder")
     return place
+
+
+def _crop(result: Result) -> str:
+    """Return how the faces of a result were cut out of scenes; empty if they were not."""
+    return str(result.measured.get("crop", ""))
 
 
 def _data(result: Result) -> tuple[str, int]:

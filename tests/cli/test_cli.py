@@ -141,22 +141,22 @@ def test_predict_images_videos_and_folders(cli, red: str, tmp_path: Path) -> Non
     (folder / "c.jpg").write_text("not an image")
     video(folder / "v.mp4", [0] * 10 + [250] * 10)
     (folder / "w.mp4").write_bytes(b"not a video")
-    rows = {Path(r["path"]).name: r for r in json.loads(cli("predict", folder, "-d", red, "--json").out)}
+    rows = {Path(r["path"]).name: r for r in json.loads(cli("predict", "--no-faces", folder, "-d", red, "--json").out)}
     assert (rows["a.png"]["score"], rows["a.png"]["verdict"]) == (1.0, "fake")
     assert (rows["b.png"]["score"], rows["b.png"]["verdict"]) == (pytest.approx(0.2), "real")
     assert rows["c.jpg"]["score"] is None and rows["c.jpg"]["status"] == "unreadable" and rows["c.jpg"]["message"]
     assert rows["v.mp4"]["score"] == pytest.approx(125 / 255, abs=0.02) and rows["v.mp4"]["frames"] == 20
     assert rows["w.mp4"]["status"] == "unreadable" and rows["w.mp4"]["verdict"] is None
-    few = json.loads(cli("predict", folder / "v.mp4", "-d", red, "--frames", 2, "--json").out)[0]
+    few = json.loads(cli("predict", "--no-faces", folder / "v.mp4", "-d", red, "--frames", 2, "--json").out)[0]
     assert few["frames"] == 2 and few["score"] == pytest.approx(125 / 255, abs=0.02)
-    printed = cli("predict", folder, "-d", red).out.splitlines()
+    printed = cli("predict", "--no-faces", folder, "-d", red).out.splitlines()
     assert len(printed) == 5 and printed[0].startswith("1.0000  fake")
 
 
 def test_predict_wants_something_to_judge(cli, one_line, red: str, tmp_path: Path) -> None:
-    assert "there is no file or folder" in one_line(cli("predict", tmp_path / "gone.png", "-d", red))
+    assert "there is no file or folder" in one_line(cli("predict", "--no-faces", tmp_path / "gone.png", "-d", red))
     (tmp_path / "empty").mkdir()
-    assert "holds no image or video" in one_line(cli("predict", tmp_path / "empty", "-d", red))
+    assert "holds no image or video" in one_line(cli("predict", "--no-faces", tmp_path / "empty", "-d", red))
 
 
 def test_d7_list_without_a_kind_lists_everything(cli) -> None:
@@ -168,6 +168,7 @@ def test_d7_list_without_a_kind_lists_everything(cli) -> None:
         "datasets",
         "protocols",
         "leaderboards",
+        "crops",
         "metrics",
         "backends",
         "adapters",

@@ -99,7 +99,7 @@ def test_ctrl_c_in_predict_speaks_of_heat_maps_only_if_they_are_wanted(
 ) -> None:
     slow = SLOW + "    def heatmap(self, images):\n        return [image[..., 0] / 255 for image in images]\n"
     (tmp_path / "slow.py").write_text(slow)
-    words = ["predict", *sorted((faces / "test" / "fake").iterdir()) * 20, "-d", "slow.py:Slow", *more]
+    words = ["predict", "--no-faces", *sorted((faces / "test" / "fake").iterdir()) * 20, "-d", "slow.py:Slow", *more]
     status, lines = in_terminal(tmp_path, words, until="begun")
     assert status == 130 and kept in " ".join(lines)
     assert not any("^C" in line for line in lines if "m2f2bench:" in line)

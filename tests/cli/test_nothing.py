@@ -84,13 +84,13 @@ def test_d2_rows_without_a_score(cli, one_line, tmp_path: Path) -> None:
 
 def test_d2_predict(cli, one_line, broken: Path, tmp_path: Path) -> None:
     files = sorted((broken / "real").glob("*.png"))[:3]
-    line = one_line(cli("predict", *files, "-d", "constant"))
+    line = one_line(cli("predict", "--no-faces", *files, "-d", "constant"))
     assert "none of 3 files could be judged, first" in line and "unreadable: " in line
-    assert "could be judged" in one_line(cli("predict", *files, "-d", "constant", "--json"))
+    assert "could be judged" in one_line(cli("predict", "--no-faces", *files, "-d", "constant", "--json"))
     with pytest.raises(NothingJudged):
         predict_paths(files, "constant")
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "good.png")
-    outcome = cli("predict", files[0], tmp_path / "good.png", "-d", "constant")
+    outcome = cli("predict", "--no-faces", files[0], tmp_path / "good.png", "-d", "constant")
     assert outcome.status == 0 and "unreadable" in outcome.out and "0.5000" in outcome.out
 
 

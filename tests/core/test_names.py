@@ -59,9 +59,9 @@ def test_e7_odd_file_names_go_through_every_command(cli, odd: Path, tmp_path: Pa
         ["check", runs[0], "-s", odd],
         ["validate", *runs],
         ["plot", "roc", *runs, "--out", out / os.fsdecode(b"\xff.png")],
-        ["predict", odd, "-d", "constant"],
-        ["predict", odd, "-d", "constant", "--json"],
-        ["predict", odd, "-d", "constant", "--heatmap", tmp_path / "maps"],
+        ["predict", "--no-faces", odd, "-d", "constant"],
+        ["predict", "--no-faces", odd, "-d", "constant", "--json"],
+        ["predict", "--no-faces", odd, "-d", "constant", "--heatmap", tmp_path / "maps"],
         ["sheet", odd, "--out", out / "s.png"],
     ):
         outcome = cli(*words)
@@ -78,7 +78,7 @@ def test_e7_odd_file_names_go_through_every_command(cli, odd: Path, tmp_path: Pa
 
 
 def test_e7_json_output_has_the_names_exactly(cli, odd: Path) -> None:
-    told = json.loads(cli("predict", odd, "-d", "constant", "--json").out)
+    told = json.loads(cli("predict", "--no-faces", odd, "-d", "constant", "--json").out)
     names = {os.fsencode(Path(row["path"]).name) for row in told}
     assert names == set(FILES)
     rows = predict_paths([odd], "constant")
@@ -88,7 +88,7 @@ def test_e7_json_output_has_the_names_exactly(cli, odd: Path) -> None:
 def test_e7_two_files_of_one_name_in_utf_8(cli, one_line, tmp_path: Path) -> None:
     for name in (b"\xff.png", b"\\udcff.png"):
         Image.fromarray(np.full((16, 16, 3), 60, np.uint8)).save(tmp_path / os.fsdecode(name))
-    assert "two files have the same name" in one_line(cli("predict", tmp_path, "-d", "constant"))
+    assert "two files have the same name" in one_line(cli("predict", "--no-faces", tmp_path, "-d", "constant"))
 
 
 def test_e7_frames_have_names_that_utf_8_can_say() -> None:

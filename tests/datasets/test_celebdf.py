@@ -175,7 +175,7 @@ def test_half_of_the_videos(v2: Path) -> None:
     with pytest.raises(FrameError, match="does not exist"):
         data.read(frame)
     missing, folder = data.remarks("test")
-    assert "3 of the 6 videos of the test split are missing" in missing and "no folder YouTube-real" in folder
+    assert "3 of the 6 listed files are missing" in missing and "no folder YouTube-real" in folder
     assert data.remarks("train") == [folder] and len(data.listed("train")) == 4
 
 
@@ -197,7 +197,7 @@ def test_no_list(v2: Path) -> None:
         ("1 00170.mp4", ["in none of"]),
         ("1 /", ["in none of"]),
         ("\n \n", ["is empty"]),
-        ("1 Celeb-real/id70_0000.mp4\n0 Celeb-synthesis/id70_id71_0000.mp4", ["has none of the 2 videos", "id70_0000"]),
+        ("1 Celeb-real/id70_0000.mp4\n0 Celeb-synthesis/id70_id71_0000.mp4", ["none of the 2 files that", "id70_0000"]),
         ("0 Celeb-synthesis/FaceSwap/GHOST/id0_id1_0000.mp4", ["is of Celeb-DF++", "celebdf-pp"]),
     ],
 )

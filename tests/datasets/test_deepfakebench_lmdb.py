@@ -74,6 +74,7 @@ def test_digest_is_that_of_the_bytes(stored: Path) -> None:
     value = LMDBFile(stored / "FaceForensics++_lmdb").get(frame.locator.key or "")
     assert value is not None
     image = one.read(frame)
+    assert one.data(frame) == value
     assert one.digest(frame, image) == digest_bytes(value) == one.digest(frame, image)
     assert one.stamp(frame) and one.stamp(frame) != one.stamp(one.frames("test")[6])
     one.close()

@@ -134,7 +134,7 @@ def test_half_of_the_videos(dfdc: Path) -> None:
     data = DFDCAdapter(dfdc)
     assert {Path(clip.place.path).stem: clip.label for clip in data.listed("test")} == labels(dfdc)
     (remark,) = data.remarks("test")
-    assert "3 of the 6 videos of the test split are missing" in remark
+    assert "3 of the 6 listed files are missing" in remark
     gone = [frame for frame in data.frames("test") if not Path(frame.locator.path).exists()]
     assert len(gone) == 3
     with pytest.raises(FrameError, match="does not exist"):
@@ -157,11 +157,13 @@ def test_no_labels(dfdc: Path) -> None:
         ("filename,label\n,1", ["line 2", "the filename is empty"]),
         ("filename,label\na.mp4,1\nA/a.mp4,0", ["line 3", "listed twice"]),
         ("filename,label\na.mp4,1,0", ["line 2", "3 cells under 2 columns"]),
-        ("path,label\na.mp4,1", ["line 1", "the columns are path, label", "filename and label"]),
+        ("filename,label\na.mp4", ["line 2", "label ''"]),
+        ("filename,label,label\na.mp4,1,0", ["line 1", "column 'label' appears twice"]),
+        ("path,label\na.mp4,1", ["line 1", "no column 'filename'", "label, path"]),
         ("filename,label\n", ["has no rows"]),
         ("", ["has no rows"]),
         ('filename,label\n"a.mp4,1', ["not CSV"]),
-        ("filename,label\nid0_0000.mp4,1\nid1_0000.mp4,0", ["has none of the 2 videos", "id0_0000"]),
+        ("filename,label\nid0_0000.mp4,1\nid1_0000.mp4,0", ["none of the 2 files that", "id0_0000"]),
     ],
 )
 def test_labels_that_are_wrong_or_of_another_dataset(dfdc: Path, text: str, parts: list[str]) -> None:
@@ -273,7 +275,7 @@ def test_an_odd_entry_of_the_preview(dfdcp: Path, more: dict[str, Any], parts: l
 
 def test_lists_of_the_preview_that_are_not_its_own(dfdcp: Path) -> None:
     write_text(dfdcp / "dataset.json", json.dumps({"original_videos/9/a.mp4": REAL}))
-    fails(DFDCPAdapter(dfdcp), "has none of the 1 videos")
+    fails(DFDCPAdapter(dfdcp), "none of the 1 files that", "dataset.json")
     fails(DFDCPAdapter(dfdcp), "no train videos", split="train")
     for text in ("[]", "{}"):
         write_text(dfdcp / "dataset.json", text)
@@ -290,7 +292,7 @@ def test_half_of_the_preview(dfdcp: Path) -> None:
     data = DFDCPAdapter(dfdcp)
     assert len(data.listed("test")) == 6 and data.fits()
     (remark,) = data.remarks("test")
-    assert "2 of the 6 videos" in remark and "method_A/2001" in remark
+    assert "2 of the 6 listed files" in remark and "method_A/2001" in remark
     rows = {name.replace("/", "\\"): row for name, row in preview(dfdcp).items()}  # written on Windows
     write_text(dfdcp / "dataset.json", json.dumps(rows))
     assert DFDCPAdapter(dfdcp).listed("test") == data.listed("test")

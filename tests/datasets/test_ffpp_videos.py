@@ -172,8 +172,10 @@ def test_half_of_the_videos(copy: Path) -> None:
         with pytest.raises(FrameError) as caught:
             data.read(frame)
         assert "does not exist" in str(caught.value)
-    (remark,) = data.remarks("test")
-    assert "4 of the 24 videos of the test split are missing" in remark and "'original/953'" in remark
+    remarks = data.remarks("test")
+    counts = {line.split(":")[0]: int(line.split()[1]) for line in remarks}
+    assert sum(counts.values()) == 4 and counts["original"] == 2
+    assert "original: 2 of the 4 listed files are missing" in remarks[0] and "953.mp4" in remarks[0]
     assert data.remarks("train") == []
 
 
@@ -204,8 +206,8 @@ def test_split_lists_are_found_or_asked_for(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[["111", "222"]]', "has none of the 2 videos of"),
-        ('[["id0_0000", "id1_0000"]]', "the list names id0_0000, id1_0000"),
+        ('[["111", "222"]]', "none of the 2 files that"),
+        ('[["id0_0000", "id1_0000"]]', "id0_0000.mp4"),
         ("[]", "should be a list of pairs"),
         ('{"953": "974"}', "should be a list of pairs"),
         ('[["953", "974"], ["953", "012"]]', "entry 1: video 953 is listed twice"),
@@ -224,7 +226,9 @@ def test_no_root(tmp_path: Path) -> None:
     fails(ffpp(tmp_path / "none"), "no folder at", "none")
     other = make_celebdf(tmp_path / "Celeb-DF-v2", frames=1)
     for adapter in (ffpp(other), dfd(other)):
-        fails(adapter, "has neither original_sequences nor manipulated_sequences, but Celeb-real, Celeb-synthesis")
+        fails(
+            adapter, "it should hold original_sequences and manipulated_sequences; it has Celeb-real, Celeb-synthesis"
+        )
     with pytest.raises(DataError, match="no split 'dev'"):
         ffpp(tmp_path).listed("dev")
 

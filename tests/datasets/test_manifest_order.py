@@ -22,7 +22,7 @@ from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.records import Frame
 from m2f2bench.datasets.dataset import plan_frames
-from m2f2bench.datasets.lists.entries import natural
+from m2f2bench.datasets.files.folders import natural
 from m2f2bench.datasets.lists.folder import FolderAdapter, FolderOptions
 
 CASES = SHARED / "cases" / "10"

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from toy_videos import number_in, write_video
+from toy_videos import number_in, picture_of, write_video
 
 from m2f2bench.core.clips import Clip
 from m2f2bench.core.errors import FrameError, MachineError
@@ -302,3 +302,19 @@ def test_masks_that_do_not_fit_are_one_line(films: Path) -> None:
         with pytest.raises(FrameError, match=why) as caught:
             adapter.mask(frames[name])
         assert "\n" not in caught.value.reason
+
+
+def test_8k_and_10_bit_are_read(films: Path) -> None:
+    write_video(films / "large.mp4", 2, width=7680, height=4320)
+    with av.open(str(films / "deep.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        picture = av.VideoFrame.from_ndarray(picture_of(5), format="rgb24").reformat(format="yuv420p10le")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    adapter = Films(films)
+    large = [frame for frame in adapter.frames("test") if "large" in frame.id]
+    assert [number_in(adapter.read(frame)) for frame in large] == [0, 1]
+    (deep,) = [frame for frame in adapter.frames("test") if "deep" in frame.id]
+    image = adapter.read(deep)
+    assert image.shape == (48, 64, 3) and number_in(image) == 5

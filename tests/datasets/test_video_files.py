@@ -284,7 +284,7 @@ def test_remarks() -> None:
 def test_predict_of_a_folder_is_in_natural_order(cli: Any, tmp_path: Path) -> None:
     for number in (10, 9, 1):
         write(tmp_path / f"v{number}.mp4", 3)
-    rows = json.loads(cli("predict", tmp_path, "-d", "constant", "--json").out)
+    rows = json.loads(cli("predict", "--no-faces", tmp_path, "-d", "constant", "--json").out)
     assert [Path(row["path"]).name for row in rows] == ["v1.mp4", "v9.mp4", "v10.mp4"]
 
 
@@ -358,7 +358,9 @@ def test_e8_no_pipe_or_folder_is_opened_as_a_video(tmp_path: Path, cli: Any, one
     for name in ("pipe.mp4", "folder.mp4", "gone.mp4"):
         with pytest.raises(FrameError, match=r"regular file|folder"):
             read_video(tmp_path / name, everything)
-    assert "neither a regular file nor a folder" in one_line(cli("predict", tmp_path / "pipe.mp4", "-d", "constant"))
+    assert "neither a regular file nor a folder" in one_line(
+        cli("predict", "--no-faces", tmp_path / "pipe.mp4", "-d", "constant")
+    )
     with pytest.raises(NothingJudged, match="regular file"):  # in a folder it is a file that cannot be read
         predict_paths([tmp_path], Bright())
 

@@ -264,7 +264,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_predict_draws_them(cli, one_line, trained: Path, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    words = ("predict", tmp_path / "a.png", "-d", trained, "--device", "cpu")
+    words = ("predict", "--no-faces", tmp_path / "a.png", "-d", trained, "--device", "cpu")
     plain = json.loads(cli(*words, "--json").out)[0]
     done = cli(*words, "--heatmap", tmp_path / "maps", "--cam", "gradcam++", "--cam-layer", "layer3", "--json")
     assert done.status == 0, done.err
@@ -278,7 +278,11 @@ def test_predict_draws_them(cli, one_line, trained: Path, tmp_path: Path) -> Non
     assert "holds heat maps of detector 'narrow+gradcam++-layer3'" in other
     assert "give --heatmap DIR too" in one_line(cli(*words, "--cam", "gradcam"))
     assert "give --cam too" in one_line(cli(*words, "--heatmap", tmp_path / "m", "--cam-layer", "layer3"))
-    line = one_line(cli("predict", tmp_path / "a.png", "-d", "random", "--heatmap", tmp_path / "m", "--cam", "gradcam"))
+    line = one_line(
+        cli(
+            "predict", "--no-faces", tmp_path / "a.png", "-d", "random", "--heatmap", tmp_path / "m", "--cam", "gradcam"
+        )
+    )
     assert "'random' is not a torch network" in line and "timm or m2f2det" in line
     assert "--cam gradcam" in one_line(cli(*words, "--heatmap", tmp_path / "m")), "who has no map is told of it"
 
@@ -330,7 +334,7 @@ def test_without_the_package_the_extra_is_named(trained: Path, tmp_path: Path) -
         "from m2f2bench.cli.main import main\n"
         "main()\n"
     )
-    words = ["predict", tmp_path / "a.png", "-d", trained, "--heatmap", tmp_path / "maps"]
+    words = ["predict", "--no-faces", tmp_path / "a.png", "-d", trained, "--heatmap", tmp_path / "maps"]
     line = [sys.executable, "-c", code, *map(str, words)]
     blocked = subprocess.run([*line, "--cam", "gradcam"], capture_output=True, text=True)
     assert blocked.returncode == 2 and len(blocked.stderr.strip().splitlines()) == 1, blocked.stderr

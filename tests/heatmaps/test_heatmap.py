@@ -103,7 +103,7 @@ def info(path: str | Path) -> dict[str, str]:
 
 def test_an_overlay_and_the_numbers_for_each_file(cli, plug: str, faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "maps"
-    done = cli("predict", faces, "-d", f"{plug}:Red", "--heatmap", out, "--json")
+    done = cli("predict", "--no-faces", faces, "-d", f"{plug}:Red", "--heatmap", out, "--json")
     assert done.status == 0, done.err
     rows = {row["path"]: row for row in json.loads(done.out)}
     pictures = [row["heatmap"] for row in rows.values() if row["heatmap"]]
@@ -137,7 +137,7 @@ def test_repeated_it_renews_and_is_the_same(plug: str, faces: Path, tmp_path: Pa
 def test_nothing_of_anybody_else_is_overwritten(cli, one_line, plug: str, faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "maps"
     (row,) = predict_paths([faces / "one" / "a.png"], f"{plug}:Red", heatmaps=out)
-    words = ("predict", faces / "one" / "a.png", "--heatmap", out, "-d")
+    words = ("predict", "--no-faces", faces / "one" / "a.png", "--heatmap", out, "-d")
     assert "holds heat maps of detector 'plug.Red'" in one_line(cli(*words, f"{plug}:Green"))
     Image.new("RGB", (9, 9)).save(row["heatmap"])
     assert "is not a heat map of this file" in one_line(cli(*words, f"{plug}:Red"))
@@ -153,7 +153,7 @@ def test_nothing_of_anybody_else_is_overwritten(cli, one_line, plug: str, faces:
 
 def test_who_makes_no_maps_is_told_before_anything_is_judged(cli, one_line, plug: str, faces: Path, tmp_path) -> None:
     out = tmp_path / "maps"
-    words = ("predict", faces, "--heatmap", out, "-d")
+    words = ("predict", "--no-faces", faces, "--heatmap", out, "-d")
     assert "detector 'constant' makes no heat maps" in one_line(cli(*words, "constant"))
     assert "has no map in this variant" in one_line(cli(*words, f"{plug}:Unable"))
     assert "values from -0.09" in one_line(cli(*words, f"{plug}:Negative"))

@@ -110,7 +110,7 @@ def read_answer(path: Path) -> None:
 
 
 def read_manifest(path: Path) -> None:
-    from m2f2bench.datasets.lists.entries import read_manifest as read
+    from m2f2bench.datasets.lists.manifest import read_manifest as read
 
     read(path, path.parent, {})
 

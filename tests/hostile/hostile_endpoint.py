@@ -302,7 +302,7 @@ def served(
         (folder / "card.yaml").write_text(CARD.format(port=listen(serve), options=options))
         (folder / "x.png").write_bytes(saved("PNG"))
 
-    return Case(name, draw, ("predict", "x.png", "-d", "./card.yaml", *words, "--json"), check)
+    return Case(name, draw, ("predict", "--no-faces", "x.png", "-d", "./card.yaml", *words, "--json"), check)
 
 
 def redirected(status: str, place: str = "http://localhost:{port}/v1/chat/completions") -> Case:
@@ -315,7 +315,7 @@ def redirected(status: str, place: str = "http://localhost:{port}/v1/chat/comple
     return Case(
         f"redirect-{status[:3]}-{place[:9]}",
         draw,
-        ("predict", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json"),
+        ("predict", "--no-faces", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json"),
         refused,
     )
 
@@ -368,7 +368,7 @@ def nobody(folder: Path) -> None:
     (folder / "x.png").write_bytes(saved("PNG"))
 
 
-ASK = ("predict", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json")
+ASK = ("predict", "--no-faces", "x.png", "-d", "./card.yaml", "-q", "Real?", "--json")
 CASES = [
     *[served(name, serve) for name, serve in SERVERS],
     *[served(f"good-{name}", serve, check) for name, serve, check in GOOD],

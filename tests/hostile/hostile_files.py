@@ -53,8 +53,8 @@ PLACES: dict[str, Place] = {
 }
 
 READERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "picture": ("x.png", ("predict", "x.png", "-d", "corner.py:Corner")),
-    "video": ("x.mp4", ("predict", "x.mp4", "-d", "corner.py:Corner")),
+    "picture": ("x.png", ("predict", "--no-faces", "x.png", "-d", "corner.py:Corner")),
+    "video": ("x.mp4", ("predict", "--no-faces", "x.mp4", "-d", "corner.py:Corner")),
     "rows": ("x.csv", ("score", "x.csv")),
     "lines": ("x.jsonl", ("score", "x.jsonl")),
     "parquet": ("x.parquet", ("score", "x.parquet")),
@@ -100,7 +100,7 @@ def read(reader: str, place: str) -> Case:
 
 WRITERS: dict[str, tuple[str, ...]] = {
     "run": ("run", "-d", "constant", "-s", "data", "--out", "{}"),
-    "heatmap": ("predict", "data/real/0.png", "-d", "corner.py:Corner", "--heatmap", "{}"),
+    "heatmap": ("predict", "--no-faces", "data/real/0.png", "-d", "corner.py:Corner", "--heatmap", "{}"),
     "board": ("leaderboard", "good", "--format", "md", "--out", "{}"),
     "audit": ("audit", "data", "--out", "{}.json"),
     "plot": ("plot", "roc", "good.csv", "--out", "{}.png"),

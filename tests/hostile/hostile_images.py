@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 Bytes = Callable[[], bytes]
-PREDICT = ("predict", "x.png", "-d", "corner.py:Corner", "--json")
+PREDICT = ("predict", "--no-faces", "x.png", "-d", "corner.py:Corner", "--json")
 
 
 def scored(outcome: Outcome, *, score: float) -> str:

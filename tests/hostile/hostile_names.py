@@ -113,28 +113,28 @@ OF_ROWS: list[tuple[str, str]] = [
     ("original", "original"),
 ]
 
-PREDICT = ("predict", "in", "-d", "corner.py:Corner")
+PREDICT = ("predict", "--no-faces", "in", "-d", "corner.py:Corner")
 DEEP = "/".join(["d" * 100] * 30)
 
 CASES = [
     *[Case(f"predict-{name}", drawn(file), (*PREDICT, "--json"), judged, code=("corner.py",)) for name, file in NAMES],
     *[Case(f"print-{name}", drawn(file), PREDICT, shown, code=("corner.py",)) for name, file in NAMES],
-    *[Case(f"heatmap-{name}", drawn(file), ("predict", "in", "-d", "frequency", "--heatmap", "maps"), either)
+    *[Case(f"heatmap-{name}", drawn(file), ("predict", "--no-faces", "in", "-d", "frequency", "--heatmap", "maps"), either)
       for name, file in NAMES if isinstance(file, bytes) or len(file) > 200],
     *[Case(f"rows-{name}", put("r.jsonl", row_names(text)), ("score", "r.jsonl"), printed) for name, text in OF_ROWS],
     *[Case(f"methods-{name}", put("r.jsonl", row_names(text)), ("plot", "methods", "r.jsonl", "--out", "x.png"), either)
       for name, text in OF_ROWS],
     Case("column-of-a-formula", put("r.csv", "id,label,score\n=1,0,0.5\n"), ("score", "r.csv", "--column", "id==1"), refused),
     Case("name-of-a-run", put("r.csv", "id,label,score\na,0,0.5\nb,1,0.6\n"), ("score", "r.csv", "--name", "\x1b[2J"), printed),
-    Case("name-of-no-detector", put("x.png", saved("PNG")), ("predict", "x.png", "-d", "\x1b[2J"), refused),
-    Case("name-of-a-detector-of-a-megabyte", put("x.png", saved("PNG")), ("predict", "x.png", "-d", "x" * 100_000), refused),
-    Case("name-of-a-detector-upwards", put("x.png", saved("PNG")), ("predict", "x.png", "-d", "../../etc/passwd"), refused),
+    Case("name-of-no-detector", put("x.png", saved("PNG")), ("predict", "--no-faces", "x.png", "-d", "\x1b[2J"), refused),
+    Case("name-of-a-detector-of-a-megabyte", put("x.png", saved("PNG")), ("predict", "--no-faces", "x.png", "-d", "x" * 100_000), refused),
+    Case("name-of-a-detector-upwards", put("x.png", saved("PNG")), ("predict", "--no-faces", "x.png", "-d", "../../etc/passwd"), refused),
     Case("name-of-a-dataset-newline", both(put("corner.py", CORNER)), ("run", "-d", "constant", "-s", "a\nb"), refused),
-    Case("name-of-a-surrogate", put("x.png", saved("PNG")), ("predict", "x.png", "-d", "\udcff"), refused),
+    Case("name-of-a-surrogate", put("x.png", saved("PNG")), ("predict", "--no-faces", "x.png", "-d", "\udcff"), refused),
     Case("name-of-a-protocol-empty", put("r.csv", "id,label,score\na,0,0.5\n"), ("score", "r.csv", "-p", ""), refused),
     *[Case(f"ending-{name}", drawn(file), (*PREDICT, "--json"), refused, code=("corner.py",))
       for name, file in (("none", "picture"), ("alone", ".png"), ("space", "a.png "), ("of-a-text", "a.txt"))],
-    Case("folder-of-3000-letters", put(f"{DEEP}/x.png", saved("PNG")), ("predict", f"{DEEP}/x.png", "-d", "constant", "--json"), works),
-    Case("path-of-5000-letters", drawn("a.png"), ("predict", "x" * 5000, "-d", "constant"), refused),
-    Case("path-empty", drawn("a.png"), ("predict", "", "-d", "constant"), either),
+    Case("folder-of-3000-letters", put(f"{DEEP}/x.png", saved("PNG")), ("predict", "--no-faces", f"{DEEP}/x.png", "-d", "constant", "--json"), works),
+    Case("path-of-5000-letters", drawn("a.png"), ("predict", "--no-faces", "x" * 5000, "-d", "constant"), refused),
+    Case("path-empty", drawn("a.png"), ("predict", "--no-faces", "", "-d", "constant"), either),
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def told_of(outcome: Outcome) -> str:
 
 def video(name: str, draw: Draw, check: Check = refused, file: str = "x.mp4") -> Case:
     bait = put(BAIT, lambda: content("film.mkv"))
-    words = ("predict", file, "-d", "corner.py:Corner", "--json")
+    words = ("predict", "--no-faces", file, "-d", "corner.py:Corner", "--json")
     return Case(name, both(put("corner.py", CORNER), bait, draw), words, check, code=("corner.py",))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from one_line import error_of
 from PIL import Image
 
 import m2f2bench
+
+as_crops = partial(m2f2bench.predict, faces=False)
 
 
 class Spoiler:
@@ -66,9 +69,9 @@ def test_an_image_in_memory_has_the_result_of_its_file(form: str, tmp_path: Path
     Image.fromarray(image).save(tmp_path / "a.png")
     kept = image.copy()
     how: dict[str, Any] = {"questions": ["How bright?"]}
-    expected = in_place_of(m2f2bench.predict(tmp_path / "a.png", Spoiler(), **how), str(tmp_path / "a.png"))
+    expected = in_place_of(as_crops(tmp_path / "a.png", Spoiler(), **how), str(tmp_path / "a.png"))
     assert expected["status"] == "ok" and expected["answers"][0]["text"] == f"How bright? {image.mean():.3f}"
-    assert in_place_of(m2f2bench.predict(FORMS[form](image), Spoiler(), **how), "image0") == expected
+    assert in_place_of(as_crops(FORMS[form](image), Spoiler(), **how), "image0") == expected
     assert (image == kept).all()
 
 
@@ -78,39 +81,39 @@ def test_a_pillow_image_of_any_mode_is_as_its_file(mode: str, tmp_path: Path) ->
     image = Image.fromarray(picture(1, (24, 32)).astype(np.uint16) * 257) if mode == "I;16" else base.convert(mode)
     path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
     image.save(path)
-    expected = in_place_of(m2f2bench.predict(path, Spoiler()), str(path))
-    assert in_place_of(m2f2bench.predict(image, Spoiler()), "image0") == expected
+    expected = in_place_of(as_crops(path, Spoiler()), str(path))
+    assert in_place_of(as_crops(image, Spoiler()), "image0") == expected
     with Image.open(path) as opened:
-        assert in_place_of(m2f2bench.predict(opened, Spoiler()), "image0") == expected
+        assert in_place_of(as_crops(opened, Spoiler()), "image0") == expected
 
 
 def test_a_pillow_image_is_turned_as_its_file(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(picture()).save(tmp_path / "a.png", exif=exif)
-    expected = m2f2bench.predict(tmp_path / "a.png", Spoiler())[0]["score"]
-    assert m2f2bench.predict(Image.open(tmp_path / "a.png"), Spoiler())[0]["score"] == expected
-    assert m2f2bench.predict(picture(), Spoiler())[0]["score"] != expected
+    expected = as_crops(tmp_path / "a.png", Spoiler())[0]["score"]
+    assert as_crops(Image.open(tmp_path / "a.png"), Spoiler())[0]["score"] == expected
+    assert as_crops(picture(), Spoiler())[0]["score"] != expected
 
 
 def test_images_have_the_names_that_are_given(tmp_path: Path) -> None:
     images = {"first": picture(1), "second": picture(2)}
-    found = m2f2bench.predict(images, Spoiler(), heatmaps=tmp_path / "maps")
+    found = as_crops(images, Spoiler(), heatmaps=tmp_path / "maps")
     assert [row["path"] for row in found] == ["first", "second"] and found[0]["score"] != found[1]["score"]
     assert list(found) == list(
-        m2f2bench.predict(list(images.values()), Spoiler(), names=list(images), heatmaps=tmp_path / "maps")
+        as_crops(list(images.values()), Spoiler(), names=list(images), heatmaps=tmp_path / "maps")
     )
     maps = [np.load(Path(row["heatmap"]).with_suffix(".npy")) for row in found]
     assert all((one == images[name][:4, :4, 0] / np.float32(255)).all() for one, name in zip(maps, images, strict=True))
     assert len(found.to_pandas()) == 2 and "first" in found._repr_html_()
-    batch = m2f2bench.predict(np.stack(list(images.values())), Spoiler())
+    batch = as_crops(np.stack(list(images.values())), Spoiler())
     assert [row["path"] for row in batch] == ["image0", "image1"]
     assert [row["score"] for row in batch] == [row["score"] for row in found]
 
 
 def test_files_and_images_in_memory_go_together(tmp_path: Path) -> None:
     Image.fromarray(picture(1)).save(tmp_path / "a.png")
-    found = m2f2bench.predict([tmp_path / "a.png", picture(1), picture(2, (4, 4, 3))], Spoiler())
+    found = as_crops([tmp_path / "a.png", picture(1), picture(2, (4, 4, 3))], Spoiler())
     assert [row["path"] for row in found] == [str(tmp_path / "a.png"), "image1", "image2"]
     assert found[0]["score"] == found[1]["score"] and found[2]["status"] == "unreadable"
     assert found[2]["message"] == "4x4 pixels are too small to hold a face (at least 8 a side)"
@@ -124,12 +127,12 @@ def torn() -> Image.Image:
 
 
 def test_what_cannot_be_decoded_is_a_row_with_a_reason() -> None:
-    found = m2f2bench.predict([torn(), picture(), Image.new("F", (9, 9))], Spoiler())
+    found = as_crops([torn(), picture(), Image.new("F", (9, 9))], Spoiler())
     assert [row["status"] for row in found] == ["unreadable", "ok", "unreadable"]
     assert "truncated" in found[0]["message"] and "pixels of mode F" in found[2]["message"]
-    assert "none of 1 files could be judged" in error_of(lambda: m2f2bench.predict(torn(), Spoiler()))
+    assert "none of 1 files could be judged" in error_of(lambda: as_crops(torn(), Spoiler()))
     wide = np.broadcast_to(np.uint8(0), (10_000, 10_000, 3))  # no memory is taken for it
-    assert "over the limit of 50 million" in error_of(lambda: m2f2bench.predict(wide, Spoiler()))
+    assert "over the limit of 50 million" in error_of(lambda: as_crops(wide, Spoiler()))
 
 
 WRONG: dict[str, tuple[Any, str]] = {
@@ -170,7 +173,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_no_image_is_one_line(what: str) -> None:
     data, said = WRONG[what]
-    assert said in error_of(lambda: m2f2bench.predict(data, Spoiler()))
+    assert said in error_of(lambda: as_crops(data, Spoiler()))
 
 
 def test_mistakes_in_names_are_one_line(tmp_path: Path) -> None:
@@ -183,6 +186,6 @@ def test_mistakes_in_names_are_one_line(tmp_path: Path) -> None:
         ([tmp_path / "a.png"], ["b"], "item 1 is the path"),
     ]
     for paths, names, said in calls:
-        assert said in error_of(lambda paths=paths, names=names: m2f2bench.predict(paths, Spoiler(), names=names))
+        assert said in error_of(lambda paths=paths, names=names: as_crops(paths, Spoiler(), names=names))
     same = [tmp_path / "a.png", picture()]
-    assert len(m2f2bench.predict(same, Spoiler())) == 2
+    assert len(as_crops(same, Spoiler())) == 2

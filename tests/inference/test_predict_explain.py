@@ -107,7 +107,7 @@ def test_the_default_questions_are_those_of_ddvqa(real_data: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Plain", "Scored"])
 def test_a_folder_of_pictures(cli, plug: str, faces: Path, name: str) -> None:
-    done = cli("predict", faces, "-d", f"{plug}:{name}", "--explain", "--json")
+    done = cli("predict", "--no-faces", faces, "-d", f"{plug}:{name}", "--explain", "--json")
     assert done.status == 0, done.err
     rows = json.loads(done.out)
     assert [Path(row["path"]).name for row in rows] == ["50.png", "100.png", "200.png", "torn.png"]
@@ -137,7 +137,18 @@ def test_scores_that_come_with_answers_are_not_asked_for_apart(plug: str, faces:
 
 
 def test_own_questions_as_text(cli, one_line, plug: str, faces: Path) -> None:
-    done = cli("predict", faces / "200.png", faces / "torn.png", "-d", f"{plug}:Scored", "-q", "Why?", "-q", "So?")
+    done = cli(
+        "predict",
+        "--no-faces",
+        faces / "200.png",
+        faces / "torn.png",
+        "-d",
+        f"{plug}:Scored",
+        "-q",
+        "Why?",
+        "-q",
+        "So?",
+    )
     lines = done.out.splitlines()
     assert lines[0] == f"0.7843  fake        {faces / '200.png'}"
     assert lines[1:5] == [
@@ -148,11 +159,21 @@ def test_own_questions_as_text(cli, one_line, plug: str, faces: Path) -> None:
     ]
     assert lines[5].startswith(f"     –  unreadable  {faces / 'torn.png'}")
     assert lines[6] == "        Why?" and lines[7].startswith("          no answer, unreadable (")
-    assert "a question is empty" in one_line(cli("predict", faces, "-d", f"{plug}:Plain", "-q", " "))
+    assert "a question is empty" in one_line(cli("predict", "--no-faces", faces, "-d", f"{plug}:Plain", "-q", " "))
 
 
 def test_with_heat_maps(cli, plug: str, faces: Path, tmp_path: Path) -> None:
-    words = ("predict", faces / "50.png", "-d", f"{plug}:Map", "-q", "Why?", "--heatmap", tmp_path / "maps")
+    words = (
+        "predict",
+        "--no-faces",
+        faces / "50.png",
+        "-d",
+        f"{plug}:Map",
+        "-q",
+        "Why?",
+        "--heatmap",
+        tmp_path / "maps",
+    )
     (row,) = json.loads(cli(*words, "--json").out)
     assert Path(row["heatmap"]).is_file() and row["answers"][0]["text"].startswith("Why? It is 50 bright")
     assert f"        heat map: {row['heatmap']}\n        Why?\n" in cli(*words).out
@@ -165,7 +186,7 @@ def test_of_a_video_the_middle_frame_is_asked_about(cli, plug: str, tmp_path: Pa
         (row,) = predict_paths([clip], f"{plug}:{name}", frames=4, questions=["Why?"])
         assert (row["asked_frame"], row["frames"]) == (6, 4) and row["score"] == pytest.approx(45 / 255, abs=0.01)
         assert row["answers"][0]["text"].startswith("Why? It is 60 bright.")
-    told = cli("predict", clip, "-d", f"{plug}:Plain", "--frames", "4", "-q", "Why?").out
+    told = cli("predict", "--no-faces", clip, "-d", f"{plug}:Plain", "--frames", "4", "-q", "Why?").out
     assert "        asked about frame 6\n        Why?\n" in told
     (tmp_path / "b.mp4").write_bytes(b"no video")
     _, row = predict_paths([clip, tmp_path / "b.mp4"], f"{plug}:Scored", explain=True)
@@ -180,7 +201,9 @@ def test_who_has_no_score_answers_all_the_same(cli, plug: str, faces: Path, tmp_
     assert [(row["score"], row["verdict"], row["frames"]) for row in rows] == [(None, None, 0)] * 3
     assert [row["status"] for row in rows] == ["ok", "error", "ok"] and rows[1]["message"] == "refused"
     assert rows[2]["asked_frame"] == 1 and "60 bright" in rows[2]["answers"][0]["text"]
-    assert cli("predict", faces / "50.png", "-d", f"{plug}:Voice", "--explain").out.startswith("     –  ok  ")
+    assert cli("predict", "--no-faces", faces / "50.png", "-d", f"{plug}:Voice", "--explain").out.startswith(
+        "     –  ok  "
+    )
 
 
 def test_a_picture_that_it_fails_on(plug: str, faces: Path, tmp_path: Path) -> None:
@@ -194,10 +217,12 @@ def test_a_picture_that_it_fails_on(plug: str, faces: Path, tmp_path: Path) -> N
 
 
 def test_who_answers_nothing_is_refused_before_it_is_loaded(cli, one_line, faces: Path, tmp_path: Path) -> None:
-    assert "detector 'constant' answers no questions" in one_line(cli("predict", faces, "-d", "constant", "--explain"))
+    assert "detector 'constant' answers no questions" in one_line(
+        cli("predict", "--no-faces", faces, "-d", "constant", "--explain")
+    )
     (tmp_path / "heavy.py").write_text(
         "class Heavy:\n    def __init__(self):\n        raise RuntimeError('it was loaded')\n"
         "    def predict(self, images):\n        return [0.5] * len(images)\n"
     )
-    line = one_line(cli("predict", faces, "-d", f"{tmp_path}/heavy.py:Heavy", "-q", "Why?"))
+    line = one_line(cli("predict", "--no-faces", faces, "-d", f"{tmp_path}/heavy.py:Heavy", "-q", "Why?"))
     assert "answers no questions" in line

@@ -27,7 +27,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "localize": ((), NOWHERE),
     "merge": (("constant", "out"), {}),
     "plot": (("roc", ROWS), {"out": "a.svg"}),
-    "predict": ((np.zeros((9, 9, 3), np.uint8), "constant"), {}),
+    "predict": ((np.zeros((9, 9, 3), np.uint8), "constant"), {"faces": False}),
     "read_regions": (("The nose is blurred.",), {}),
     "read_verdict": (("It is fake.",), {}),
     "run": ((), {"detectors": "constant", "datasets": "no-such-dataset", "out": "out"}),
@@ -81,7 +81,7 @@ def test_references_may_be_paths(squares: Path, tmp_path: Path) -> None:
     rules.write_text("{name: rules, level: frame, metrics: [auc], bootstrap: {resamples: 20}}")
     found = m2f2bench.run(detectors=Path(f"{plug}:Half"), datasets=squares, protocols=[rules], out=tmp_path / "o")
     assert found[0].dataset == "squares" and found[0].metrics["auc"].value == 0.5
-    assert m2f2bench.predict(squares / "real", Path(f"{plug}:Half"))[0]["score"] == 0.5
+    assert m2f2bench.predict(squares / "real", Path(f"{plug}:Half"), faces=False)[0]["score"] == 0.5
     assert m2f2bench.load_dataset(squares).name == "squares"
 
 

@@ -76,7 +76,7 @@ CALLS: dict[str, Callable[[Place], Any]] = {
     "localize": lambda at: m2f2bench.localize(*at.toys(), limit=12),
     "merge": lambda at: m2f2bench.merge(stages(at.folder, FACES)["tune"], at.folder / "merged"),
     "plot": lambda at: m2f2bench.plot("roc", {"a": ROWS}, out=at.folder / "a.svg"),
-    "predict": lambda at: m2f2bench.predict(at.squares, "random"),
+    "predict": lambda at: m2f2bench.predict(at.squares, "random", faces=False),
     "run": lambda at: at.run(),
     "score": lambda at: m2f2bench.score(ROWS),
     "train": lambda at: at.train(),

@@ -18,6 +18,7 @@ ROOMS = (
     "core",
     "cards",
     "datasets",
+    "faces",
     "stats",
     "metrics",
     "results",

@@ -116,15 +116,15 @@ def test_d4_a_result_keeps_its_warnings() -> None:
 def test_d1_predict_says_that_no_face_was_looked_for(cli, tmp_path: Path) -> None:
     for name, shape in (("crop", (300, 300)), ("scene", (720, 1280)), ("large", (1200, 1100))):
         Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / f"{name}.png")
-    outcome = cli("predict", tmp_path, "-d", "constant", "--json")
+    outcome = cli("predict", "--no-faces", tmp_path, "-d", "constant", "--json")
     assert len(json.loads(outcome.out)) == 3
     note, scenes = outcome.err.strip().splitlines()
-    assert "does not find faces: a score is meaningless unless the image is the crop of one face" in note
+    assert "no face was searched for: a score is meaningless unless the image is the crop of one face" in note
     assert (
         "2 of 3 files are probably not crops of one face, judging by size: first" in scenes
         and "(1100×1200 pixels)" in scenes
     )
-    one = cli("predict", tmp_path / "crop.png", "-d", "constant")
+    one = cli("predict", "--no-faces", tmp_path / "crop.png", "-d", "constant")
     assert len(one.err.strip().splitlines()) == 1
     assert scene_note({}) == ""
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from toy_layout import write_cards, write_root
+from toy_questions import RULES, Looker
 
 import m2f2bench
 from m2f2bench.cards.folders import CARDS_VARIABLE, DATA_VARIABLE
 
-SCENES = "toy-c23: the frames are whole scenes, not crops of faces: faces are not found yet"
+SCENES = "toy-c23: the frames are whole scenes, not crops of faces, and these numbers cannot be compared with"
 REMARK = "toy-c23, train: 1 line with the label Unknown is left out"
 
 
@@ -79,3 +80,18 @@ def test_wide_pictures_without_a_card(
     assert len(lines) == warned
     if warned:
         assert lines[0].startswith("plain: 4 of 4 frames looked at are probably not crops of one face")
+
+
+def test_answers_about_scenes_keep_the_warning(tmp_path: Path) -> None:
+    (tmp_path / "faces.py").write_text("from toy_questions import Faces\n\n\nclass Mine(Faces):\n    pass\n")
+    (tmp_path / "toy.yaml").write_text(RULES)
+    for shows in ("scenes", "crops"):
+        card = tmp_path / f"toy-{shows}.yaml"
+        card.write_text(f"name: toy-{shows}\nadapter: faces.py:Mine\nshows: {shows}\n")
+        done = m2f2bench.run(
+            detectors=[Looker()], datasets=str(card), protocols=str(tmp_path / "toy.yaml"), out=tmp_path / "out"
+        )
+        assert len(done) > 1  # the explainer's, and those of controls
+        for result in done:
+            said = [line for line in result.warnings if line.startswith("the frames are whole scenes")]
+            assert len(said) == (shows == "scenes"), result.detector

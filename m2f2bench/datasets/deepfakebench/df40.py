@@ -10,8 +10,8 @@ from typing import Literal
 
 from ...core.errors import DataError, near
 from ...core.records import FAKE, ORIGINAL, REAL, Locator
+from ..files.folders import natural
 from ..files.images import IMAGE_SUFFIXES
-from ..lists.entries import natural
 from .df40_methods import METHODS, TYPES, UNKNOWN, expanded, same_names
 from .labels import FF
 from .list_file import Listed, VideoList

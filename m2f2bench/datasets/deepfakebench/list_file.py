@@ -10,7 +10,7 @@ from typing import Any
 from ...core.errors import DataError, near
 from ...core.parsing import Refused, read_json
 from ...core.text import quoted
-from ..lists.entries import natural
+from ..files.folders import natural
 from .labels import LEVELS, meaning, of_many_methods
 from .places import slashed
 

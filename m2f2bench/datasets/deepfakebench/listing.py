@@ -228,6 +228,10 @@ class ListedVideos(ClipAdapter[ListOptionsT], FileAdapter[ListOptionsT]):
         self._digests()[threading.get_ident()] = (_mark(frame), digest_bytes(data))
         return image
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of a frame's file, or of an LMDB's key."""
+        return super().data(frame) if frame.locator.key is None else self._stored(frame)
+
     def digest(self, frame: Frame, image: Image) -> str:
         """Return the hash of the file's or the value's bytes, as `FileAdapter` does."""
         mark = _mark(frame)

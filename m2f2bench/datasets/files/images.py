@@ -36,8 +36,6 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 )
 """File name endings (lower case) of images. A file's format is read from its bytes, not its name."""
-IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-"""Files (lower case) that a file manager leaves in a folder; they are skipped like hidden files."""
 SPREADSHEET_ERRORS = ("#NAME?", "#REF!", "#VALUE!", "#NUM!", "#NULL!", "#N/A", "#DIV/0!")
 """What spreadsheet programs write in place of a text that they took for a formula."""
 _COLOURS = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
@@ -170,6 +168,11 @@ class FileAdapter(Adapter[OptionsT]):
             raise
         self._digests()[threading.get_ident()] = (path, digest_bytes(data))
         return image
+
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of a frame's file; None for a frame with a key or a number in a file of several."""
+        place = frame.locator
+        return read_bytes(Path(place.path), frame.id) if place.key is None and place.index is None else None
 
     def _check_root(self, frame: Frame, reason: str) -> None:
         """Raise MachineError, for a frame that cannot be read, if the whole root is gone."""

@@ -6,29 +6,21 @@ In the list 1 means real. Videos that are not in it are the training split.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ...core.clips import Clip
 from ...core.errors import DataError
 from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import quoted
-from ..base import AdapterOptions, check_split
+from ..base import AdapterOptions
+from ..files.folders import first_names, folders_in, is_file, is_folder, natural
 from ..files.video import VIDEO_SUFFIXES
-from ..lists.entries import natural
-from .whole_videos import (
-    INNER,
-    WholeVideoAdapter,
-    folders_in,
-    has_videos,
-    is_folder,
-    read_list,
-    refuse_absent,
-    subfolder,
-    videos_in,
-)
+from ..lists.tables import read_lines
+from .media_trees import INNER, has_videos, subfolder, videos_in
+from .trees import Listing, TreeAdapter, missing
 
 LIST = "List_of_testing_videos.txt"
 CELEBRITIES, YOUTUBE, SYNTHESIS = "Celeb-real", "YouTube-real", "Celeb-synthesis"
@@ -80,7 +72,7 @@ class Named:
         return Clip(name, self.label, self.method, split, self.people(), where, ())
 
 
-class CelebDFAdapter(WholeVideoAdapter[CelebDFOptions]):
+class CelebDFAdapter(TreeAdapter[CelebDFOptions]):
     """`root` has `Celeb-real`, `YouTube-real`, `Celeb-synthesis` and the list of test videos.
 
     The videos lie in these folders or in `videos` in them; names of folders may be in any case. In Celeb-DF++ the fakes
@@ -88,53 +80,48 @@ class CelebDFAdapter(WholeVideoAdapter[CelebDFOptions]):
     A listed video that is missing stays as one frame that fails when it is read.
     """
 
-    splits = ("train", "test")
-    holds_what = f"{CELEBRITIES}, {YOUTUBE}, {SYNTHESIS} and {LIST}"
+    layout: ClassVar[str] = "Celeb-DF"
+    needs: ClassVar[str] = f"{CELEBRITIES}, {YOUTUBE}, {SYNTHESIS} and {LIST}"
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
-    def fits(self) -> bool:
-        """Return whether the root is of this version: there are videos, and `version_of` says so."""
-        if self.root is None or not is_folder(self.root):
-            return False
-        try:
-            tops = [subfolder(self.root, name) for name in (CELEBRITIES, SYNTHESIS)]
-            there = any(top is not None and has_videos(top, 2) for top in tops)
-            return there and version_of(self.root) == self.options.version
-        except DataError:
-            return False
+    def _is_top(self, folder: Path) -> bool:
+        names = {name.lower() for name in (CELEBRITIES, YOUTUBE, SYNTHESIS)}
+        return is_file(folder / LIST) or any(name.lower() in names for name in first_names(folder))
 
-    def listed(self, split: str) -> Sequence[Clip]:
-        """Return the videos, the real ones first, then by method and name.
+    def _has_media(self, top: Path) -> bool:
+        """Return whether there are videos, and `version_of` gives this version."""
+        folders = [subfolder(top, name) for name in (CELEBRITIES, SYNTHESIS)]
+        there = any(folder is not None and has_videos(folder, 2) for folder in folders)
+        return there and version_of(top) == self.options.version
+
+    def found(self, top: Path, split: str) -> Listing:
+        """Return the videos, the real ones first, then by method and name, and remarks.
 
         Raises `DataError` for a list that is missing, damaged or of another dataset, for a label that is not its
         folder's, and for a root of another version.
         """
-        check_split("Celeb-DF", split, self.splits)
-        root, there = self.folder(), self._there()
-        tested = {one.key: one for one in read_tested(root / LIST, self.options.version)}
+        there, listed = self._there(top), read_tested(top / LIST, self.options.version)
+        tested = {one.key: one for one in listed}
+        remarks = []
         if split == "train":
             chosen = [(named, place) for key, (named, place) in there.items() if key not in tested]
+            if not chosen:
+                raise DataError(f"'{top}' has no train split: all of its {len(there):,} videos are in '{LIST}'")
         else:
-            chosen = [there.get(key) or (named, self._missing(named)) for key, named in tested.items()]
+            chosen = [there.get(key) or (named, self._missing(top, named)) for key, named in tested.items()]
         clips = [named.clip(place, split) for named, place in chosen]
         clips.sort(key=lambda clip: (clip.label, natural(clip.video)))
         if split == "test":
-            refuse_absent(clips, f"'{LIST}'", [name for _, _, name in there], root)
-        elif not clips:
-            raise DataError(f"'{root}' has no train split: all of its {len(there):,} videos are in '{LIST}'")
-        return clips
+            remarks += missing(clips, LIST)
+        folders = (CELEBRITIES, YOUTUBE, SYNTHESIS)
+        remarks += [f"no folder {name} in '{top}'" for name in folders if subfolder(top, name) is None]
+        if twice := len(listed) - len(tested):
+            remarks.append(f"lines of '{LIST}' that repeat another, and count once: {twice:,}")
+        return clips, remarks
 
-    def remarks(self, split: str) -> list[str]:
-        """Return lines on missing videos and folders, and on videos that are listed twice."""
-        lines, root = super().remarks(split), self.folder()
-        tops = (CELEBRITIES, YOUTUBE, SYNTHESIS)
-        lines += [f"no folder {name} in '{root}'" for name in tops if subfolder(root, name) is None]
-        listed = read_tested(root / LIST, self.options.version)
-        twice = len(listed) - len({one.key for one in listed})
-        return lines + ([f"lines of '{LIST}' that repeat another, and count once: {twice:,}"] if twice else [])
-
-    def _there(self) -> dict[tuple[str, str, str], tuple[Named, Path]]:
+    def _there(self, root: Path) -> dict[tuple[str, str, str], tuple[Named, Path]]:
         """Return the videos on disk by their keys. Raises DataError for a root of another version."""
-        root, pp = self.folder(), self.options.version == "pp"
+        pp = self.options.version == "pp"
         top = subfolder(root, SYNTHESIS)
         if top is not None and pp != _has_groups(top):
             has, card = ("none of the folders", "v2") if pp else ("the folders", "pp")
@@ -168,9 +155,9 @@ class CelebDFAdapter(WholeVideoAdapter[CelebDFOptions]):
                     raise DataError(f"'{methods[name.lower()]}' and '{place}' are both method {name}; rename one")
                 yield SYNTHESIS, name, place
 
-    def _missing(self, named: Named) -> Path:
+    def _missing(self, top: Path, named: Named) -> Path:
         """Return the path of a listed video that is not there."""
-        folder = self.folder() / named.folder
+        folder = top / named.folder
         return (folder / named.method if named.method != named.folder and named.label else folder) / f"{named.name}.mp4"
 
 
@@ -186,10 +173,10 @@ def version_of(root: Path) -> str:
         if version in root.name.lower():
             return version
     try:
-        lines = read_list(root / LIST, "list of test videos").split("\n")
+        lines = read_lines(root / LIST)
     except DataError:
         return "v2"
-    return "v1" if sum(bool(line.strip()) for line in lines) == V1_TESTED else "v2"
+    return "v1" if len(lines) == V1_TESTED else "v2"
 
 
 def _has_groups(top: Path) -> bool:
@@ -203,11 +190,9 @@ def read_tested(path: Path, version: str = "v2") -> list[Named]:
     that is not the folder's.
     """
     found: list[Named] = []
-    for number, line in enumerate(read_list(path, "list of test videos").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path, "list of test videos"):
         where = f"'{path}' line {number}"
-        match = _LINE.fullmatch(line.strip())
+        match = _LINE.fullmatch(line)
         if match is None or match[1] not in _LABELS:
             raise DataError(f"{where} is {quoted(line)}, not a label (1: real) and a video, as 1 {YOUTUBE}/00170.mp4")
         named = parse_name(match[2], version, where)

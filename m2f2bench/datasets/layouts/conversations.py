@@ -16,10 +16,10 @@ from ...core.parsing import Refused, parse_json, read_text
 from ...core.records import FAKE, ORIGINAL, REAL, Locator, Question
 from ...core.text import quoted
 from ..base import AdapterOptions, ClipAdapter, check_split, judge_questions
+from ..files.folders import in_order, natural
 from ..files.images import FileAdapter
-from ..lists.entries import LABELS, NO_METHOD, natural
+from ..lists.entries import LABELS, NO_METHOD
 from ..lists.listed_paths import Placed, placed, written
-from ..lists.split_names import in_order
 from .ddvqa import KINDS, region
 
 MOST = 1 << 28

@@ -17,7 +17,8 @@ from ...core.errors import DataError, near
 from ...core.parsing import Refused, parse_json, read_text
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..base import AdapterOptions, check_split, judge_questions
-from ..files.images import IGNORED_NAMES, IMAGE_SUFFIXES, FileAdapter
+from ..files.folders import IGNORED_NAMES
+from ..files.images import IMAGE_SUFFIXES, FileAdapter
 
 METHODS = {
     "0": "Deepfakes",

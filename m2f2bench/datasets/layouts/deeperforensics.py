@@ -14,7 +14,10 @@ from ...core.errors import DataError, near
 from ...core.records import FAKE, ORIGINAL, REAL, SPLITS
 from ...core.text import quoted
 from ..base import AdapterOptions
-from .trees import Listing, Media, TreeAdapter, count_of, folders_in, media_under, missing, read_lines
+from ..files.folders import folders_in
+from ..lists.tables import read_lines
+from .media_trees import Media, media_under
+from .trees import Listing, TreeAdapter, count_of, missing
 
 FF = "FaceForensics++"
 """The corpus of the people whose videos the faces are put into."""

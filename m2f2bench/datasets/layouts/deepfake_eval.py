@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ...core.clips import ALONE, Clip
-from ...core.errors import DataError, FrameError
-from ...core.records import FAKE, REAL, Frame
+from ...core.errors import DataError
+from ...core.records import FAKE, REAL
 from ...core.text import quoted
 from ..base import AdapterOptions
-from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, method_of, missing, read_table
-
-if TYPE_CHECKING:
-    from ...core.records import Image
+from ..files.images import SPREADSHEET_ERRORS
+from ..lists.tables import Row, inside, read_table
+from .media_trees import Media
+from .trees import Listing, TreeAdapter, count_of, method_of, missing
 
 FAKE_METHOD = "wild"
-EXCEL_ERRORS = frozenset({"#NAME?", "#REF!", "#VALUE!", "#N/A", "#DIV/0!", "#NULL!", "#NUM!"})
-"""What a spreadsheet shows in place of a cell that it took for a formula, such as a name that begins with `-`."""
 _LABELS = {"real": REAL, "fake": FAKE}
 _COLUMNS = ("filename", "ground truth", "finetuning set")
 
@@ -69,10 +67,10 @@ class DeepfakeEvalAdapter(TreeAdapter[DeepfakeEvalOptions]):
                 continue
             elif label not in _LABELS:
                 out["labelled Unknown"] += 1
-            elif name in EXCEL_ERRORS or name not in rows:
+            elif name in SPREADSHEET_ERRORS or name not in rows:
                 if not name or not inside(name):
                     raise DataError(f"{row.where}: {quoted(name)} is not the name of a file")
-                rows[name if name not in EXCEL_ERRORS else f"{name} line {row.line}"] = row
+                rows[name if name not in SPREADSHEET_ERRORS else f"{name} line {row.line}"] = row
             else:
                 out["with a file that another row has"] += 1
                 if rows[name]["ground truth"].lower() != label:
@@ -81,30 +79,16 @@ class DeepfakeEvalAdapter(TreeAdapter[DeepfakeEvalOptions]):
             del rows[name]
             out["with a file that is listed as both Real and Fake"] += 1
         remarks = [f"{count_of(n, 'row', 'rows')} {why} left out" for why, n in out.items()]
-        if lost := sum(row["filename"] in EXCEL_ERRORS for row in rows.values()):
+        if lost := sum(row["filename"] in SPREADSHEET_ERRORS for row in rows.values()):
             remarks.append(
                 f"{count_of(lost, 'row has', 'rows have')} an error of a spreadsheet for a file name: not readable"
             )
         clips = {name: self._clip(top, name, row, split) for name, row in rows.items()}
-        known = [clip for name, clip in clips.items() if rows[name]["filename"] not in EXCEL_ERRORS]
+        known = [clip for name, clip in clips.items() if rows[name]["filename"] not in SPREADSHEET_ERRORS]
         return list(clips.values()), remarks + missing(known, table.name)
 
     def _clip(self, top: Path, name: str, row: Row, split: str) -> Clip:
         label = _LABELS[row["ground truth"].lower()]
-        items = () if self.options.media == "video" and row["filename"] not in EXCEL_ERRORS else ALONE
+        items = () if self.options.media == "video" and row["filename"] not in SPREADSHEET_ERRORS else ALONE
         media = Media(name, top / f"{self.options.media}-data" / row["filename"], items)
         return media.clip(name, label, method_of(label, FAKE_METHOD), split)
-
-    def read(self, frame: Frame) -> Image:
-        """Return a picture, or a frame of a video, RGB uint8 [H, W, 3]."""
-        path = Path(frame.locator.path).as_posix()
-        name = next((one for one in EXCEL_ERRORS if path.endswith(f"-data/{one}")), None)
-        if name is not None:
-            raise FrameError(
-                frame.id, f"the table has {name}, an error of a spreadsheet, for the file name: which file is not known"
-            )
-        return super().read(frame)
-
-    def _reads_files(self) -> bool:
-        """Return True: digests and stamps are those of files, although `read` is extended."""
-        return True

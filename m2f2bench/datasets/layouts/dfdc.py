@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.clips import Clip
 from ...core.errors import DataError
-from ...core.parsing import Refused, read_json
 from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import quoted
-from ..base import check_split
-from ..lists.entries import natural
-from .whole_videos import (
-    INNER,
-    WholeVideoAdapter,
-    first_names,
-    folders_in,
-    has_videos,
-    is_file,
-    is_folder,
-    refuse_absent,
-    table_rows,
-    videos_in,
-)
+from ..base import AdapterOptions
+from ..files.folders import first_names, folders_in, is_file, is_folder, natural
+from ..lists.tables import inside, json_list, read_table
+from .media_trees import INNER, has_videos, videos_in
+from .trees import Listing, TreeAdapter, missing
 
 METHOD = "DFDC"
 """The method of all fakes: the dataset does not say which of its several made one."""
@@ -35,7 +25,7 @@ _TRAIN_LABELS = {"REAL": REAL, "FAKE": FAKE}
 _PART = re.compile(r"dfdc_train_part_\d+", re.ASCII | re.IGNORECASE)
 
 
-class DFDCAdapter(WholeVideoAdapter):
+class DFDCAdapter(TreeAdapter[AdapterOptions]):
     """`root` has the test videos with labels.csv, the parts of the training set, or both.
 
     Test: `test/labels.csv` or `labels.csv`, with `filename,label` (1 is fake), and the videos beside it or in `videos`.
@@ -44,55 +34,45 @@ class DFDCAdapter(WholeVideoAdapter):
     video that is missing stays as one frame that fails when it is read.
     """
 
-    splits = ("train", "test")
-    holds_what = f"test/{LABELS} with its videos, or train/dfdc_train_part_N/{METADATA}"
+    layout: ClassVar[str] = "DFDC"
+    needs: ClassVar[str] = f"test/{LABELS} with its videos, or train/dfdc_train_part_N/{METADATA}"
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
-    def fits(self) -> bool:
-        """Return whether the root has videos beside a table of labels, or in parts of the training set."""
-        if self.root is None:
-            return False
-        for folder in (self.root / "test", self.root):
-            if is_file(folder / LABELS) and has_videos(folder):
-                return True
-        tops = (self.root / "train", self.root)
-        parts = (top / name for top in tops for name in first_names(top) if _PART.fullmatch(name))
-        return any(has_videos(part, 1) for part in parts)
+    def _is_top(self, folder: Path) -> bool:
+        return self._table(folder) is not None or any(_first_parts(folder))
+
+    def _has_media(self, top: Path) -> bool:
+        if any(is_file(folder / LABELS) and has_videos(folder) for folder in (top / "test", top)):
+            return True
+        return any(has_videos(part, 1) for part in _first_parts(top))
 
     def holds(self, split: str) -> bool:
         """Return whether there is a table of labels (test), or a part (train)."""
-        found: object = None
-        if split in self.splits and self.root is not None and is_folder(self.root):
-            found = self._table(self.root) if split == "test" else self._parts(self.root)
-        return bool(found)
+        top = self._top() if split in self.splits else None
+        if top is None:
+            return False
+        return bool(self._table(top) if split == "test" else self._parts(top))
 
-    def listed(self, split: str) -> Sequence[Clip]:
-        """Return the videos, the real ones first, by name. Raises `DataError`.
+    def found(self, top: Path, split: str) -> Listing:
+        """Return the videos, the real ones first, by name, and remarks. Raises `DataError`.
 
         It is raised for a list that is missing, damaged or of another dataset, and for a label that is not one.
         """
-        check_split("DFDC", split, self.splits)
-        root = self.folder()
-        clips = self._train(root)[0] if split == "train" else self._test(root)
-        return sorted(clips, key=lambda clip: (clip.label, clip.video))  # names are letters, without numbers
-
-    def remarks(self, split: str) -> list[str]:
-        """Return lines on missing videos, and on videos of a part that are not for training."""
-        lines = super().remarks(split)
-        others = self._train(self.folder())[1] if split == "train" else 0
-        out = f"videos left out because their metadata give another split than train: {others:,}"
-        return [*lines, out] if others else lines
+        clips, remarks = self._train(top) if split == "train" else self._test(top)
+        return sorted(clips, key=lambda clip: (clip.label, clip.video)), remarks  # names are letters, without numbers
 
     def _table(self, root: Path) -> Path | None:
         """Return the table of labels of the test videos."""
         return next((path for path in (root / "test" / LABELS, root / LABELS) if is_file(path)), None)
 
-    def _test(self, root: Path) -> list[Clip]:
+    def _test(self, root: Path) -> Listing:
         table = self._table(root)
         if table is None:
             raise DataError(f"no test split in '{root}': there is neither test/{LABELS} nor {LABELS}; fetch it")
         there = videos_in(table.parent)
         clips: dict[str, Clip] = {}
-        for where, (file, text) in table_rows(table, ("filename", "label")):
+        for row in read_table(table, ("filename", "label")):
+            where, file, text = row.where, row["filename"], row["label"]
             label = _TEST_LABELS.get(text.lower())
             stem = _stem(file)
             if not stem:
@@ -102,10 +82,7 @@ class DFDCAdapter(WholeVideoAdapter):
             if stem in clips:
                 raise DataError(f"{where}: {quoted(file)} is listed twice")
             clips[stem] = _clip(stem, label, "test", (), str(there.get(stem, table.parent / f"{stem}.mp4")))
-        if not clips:
-            raise DataError(f"'{table}' has no rows: fetch it")
-        refuse_absent(list(clips.values()), f"'{LABELS}'", list(there), table.parent)
-        return list(clips.values())
+        return list(clips.values()), missing(list(clips.values()), LABELS)
 
     def _parts(self, root: Path) -> list[Path]:
         """Return the folders of the training set's parts: the inner one of two of the same name."""
@@ -120,8 +97,8 @@ class DFDCAdapter(WholeVideoAdapter):
                         raise DataError(f"'{other}' and '{place}' are the same part of the training set; remove one")
         return sorted(found.values(), key=lambda path: natural(path.name))
 
-    def _train(self, root: Path) -> tuple[list[Clip], int]:
-        """Return the training videos, and the number of those that are not for training."""
+    def _train(self, root: Path) -> Listing:
+        """Return the training videos, and remarks on those that are missing or not for training."""
         parts = self._parts(root)
         if not parts:
             raise DataError(
@@ -144,8 +121,14 @@ class DFDCAdapter(WholeVideoAdapter):
                 if stem in clips:
                     raise DataError(f"{where} is also in '{Path(clips[stem].place.path).parent}'; remove one")
                 clips[stem] = _clip(stem, label, "train", (_stem(original),), f"{folder}/{file}")
-        refuse_absent(list(clips.values()), f"'{METADATA}'", list(videos_in(parts[0])), parts[0])
-        return list(clips.values()), others
+        out = f"videos left out because their metadata give another split than train: {others:,}"
+        return list(clips.values()), [*missing(list(clips.values()), METADATA), *([out] if others else [])]
+
+
+def _first_parts(root: Path) -> Iterator[Path]:
+    """Yield the folders named as parts of the training set, of which some names are read."""
+    for top in (root / "train", root):
+        yield from (top / name for name in first_names(top) if _PART.fullmatch(name))
 
 
 def _clip(stem: str, label: int, split: str, people: tuple[str, ...], place: str) -> Clip:
@@ -161,15 +144,13 @@ def _stem(file: str) -> str:
 
 def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield the place for a message, file and record of each video of a part's metadata."""
-    try:
-        listed = read_json(path)
-    except Refused as error:
-        fix = "; fetch it, it comes with the part" if not path.exists() else ""
-        raise DataError(f"metadata '{path}' cannot be read: {error}{fix}") from None
+    listed = json_list(path, "metadata", "fetch it, it comes with the part")
     if not isinstance(listed, dict) or not listed:
         raise DataError(f"metadata '{path}' should be a mapping of videos to label, split and original")
     for file, row in listed.items():
         where = f"'{path}', video {quoted(file)}"
         if not _stem(file) or not isinstance(row, dict):
             raise DataError(f"{where}: it should have a name, and a mapping with its label, not {quoted(row)}")
+        if not inside(file):
+            raise DataError(f"{where}: the name leads out of the part's folder")
         yield where, file, row

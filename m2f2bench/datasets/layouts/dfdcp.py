@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.clips import Clip
 from ...core.errors import DataError
-from ...core.parsing import Refused, read_json
 from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import quoted
-from ..base import check_split
-from ..lists.entries import natural
-from .whole_videos import WholeVideoAdapter, folders_in, has_videos, is_file, refuse_absent
+from ..base import AdapterOptions
+from ..files.folders import is_file, is_folder, natural
+from ..lists.tables import inside, json_list
+from .media_trees import has_videos
+from .trees import Listing, TreeAdapter, missing
 
 LIST = "dataset.json"
 ORIGINALS, METHODS = "original_videos", ("method_A", "method_B")
@@ -21,7 +21,7 @@ _LABELS = {"real": REAL, "fake": FAKE}
 _PEOPLE = ("target_id", "swapped_id")
 
 
-class DFDCPAdapter(WholeVideoAdapter):
+class DFDCPAdapter(TreeAdapter[AdapterOptions]):
     """`root` has `dataset.json`, `original_videos`, `method_A` and `method_B`.
 
     The list gives each video by its path a label (`real`, `fake`), a set (`train`, `test`), and the people of a fake.
@@ -29,38 +29,28 @@ class DFDCPAdapter(WholeVideoAdapter):
     that fails when it is read.
     """
 
-    splits = ("train", "test")
-    holds_what = f"{LIST}, {ORIGINALS}, {' and '.join(METHODS)}"
+    layout: ClassVar[str] = "the DFDC preview"
+    needs: ClassVar[str] = f"{LIST}, {ORIGINALS}, {' and '.join(METHODS)}"
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
-    def fits(self) -> bool:
-        """Return whether the root has the list, and videos in a folder that it names."""
-        root = self.root
-        if root is None or not is_file(root / LIST):
-            return False
-        return any(has_videos(root / name, 3) for name in (ORIGINALS, *METHODS))
+    def _is_top(self, folder: Path) -> bool:
+        return is_file(folder / LIST) or any(is_folder(folder / name) for name in (ORIGINALS, *METHODS))
 
-    def listed(self, split: str) -> Sequence[Clip]:
+    def _has_media(self, top: Path) -> bool:
+        return is_file(top / LIST) and any(has_videos(top / name, 3) for name in (ORIGINALS, *METHODS))
+
+    def found(self, top: Path, split: str) -> Listing:
         """Return the videos of a set, the real ones first, then by method and path.
 
         Raises `DataError` for a list that is missing, damaged or of another dataset, and for an entry without a path,
         with a label or set that is unknown, or with a label that is not its folder's.
         """
-        check_split("the DFDC preview", split, self.splits)
-        root = self.folder()
-        clips = [clip for clip in self._all(root) if clip.split == split]
-        if not clips:
-            raise DataError(f"'{root / LIST}' has no {split} videos; fetch it again")
-        refuse_absent(clips, f"'{LIST}'", list(folders_in(root)), root)
-        return sorted(clips, key=lambda clip: (clip.label, natural(clip.video)))
+        clips = [clip for clip in self._all(top) if clip.split == split]
+        return sorted(clips, key=lambda clip: (clip.label, natural(clip.video))), missing(clips, LIST)
 
     def _all(self, root: Path) -> list[Clip]:
         path = root / LIST
-        try:
-            listed = read_json(path)
-        except Refused as error:
-            if not path.exists():
-                raise DataError(f"no list of videos '{path}'; fetch it, it comes with the dataset") from None
-            raise DataError(f"list of videos '{path}' cannot be read: {error}") from None
+        listed = json_list(path, "list of videos")
         if not isinstance(listed, dict) or not listed:
             raise DataError(f"list of videos '{path}' should be a mapping of paths to label and set")
         clips: dict[str, Clip] = {}
@@ -77,6 +67,8 @@ def _clip(root: Path, name: str, row: Any, where: str) -> Clip:
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     if not parts:
         raise DataError(f"{where}: the path is empty")
+    if not inside(name):
+        raise DataError(f"{where}: the path leads out of the dataset's folder")
     if not isinstance(row, dict):
         raise DataError(f"{where}: it should be a mapping with label and set, not {quoted(row)}")
     text, split = row.get("label"), row.get("set")

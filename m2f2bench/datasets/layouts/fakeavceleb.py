@@ -13,8 +13,10 @@ from ...core.errors import DataError
 from ...core.records import FAKE, ORIGINAL, REAL
 from ...core.text import quoted
 from ..base import AdapterOptions
-from ..lists.entries import natural
-from .trees import Listing, Media, Row, TreeAdapter, count_of, inside, missing, read_table
+from ..files.folders import natural
+from ..lists.tables import Row, inside, read_table
+from .media_trees import Media
+from .trees import Listing, TreeAdapter, count_of, missing
 
 TABLE = "meta_data.csv"
 CATEGORIES = {

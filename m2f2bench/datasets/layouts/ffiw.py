@@ -9,7 +9,8 @@ from ...core.errors import DataError
 from ...core.records import FAKE, REAL, SPLITS, Frame, Locator
 from ..base import AdapterOptions
 from ..files.video import VIDEO_SUFFIXES
-from .trees import Listing, TreeAdapter, count_of, media_under, method_of
+from .media_trees import media_under
+from .trees import Listing, TreeAdapter, count_of, method_of
 
 FAKE_METHOD = "FFIW"
 """The method of the fakes, which the dataset does not tell apart."""

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
 from ...core.clips import Clip
 from ...core.errors import DataError
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator
-from ..base import AdapterOptions, check_split
+from ..base import AdapterOptions
+from ..files.folders import is_file, is_folder
+from .media_trees import INNER, has_videos, videos_in
 from .pairs import listed_keys, read_pairs
-from .whole_videos import (
-    INNER,
-    WholeVideoAdapter,
-    first_names,
-    has_videos,
-    is_file,
-    is_folder,
-    refuse_absent,
-    videos_in,
-)
+from .trees import Listing, TreeAdapter, missing
 
 METHODS = (ORIGINAL, "Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 SPLIT_FOLDERS = ("splits", "FFPP_split", "dataset/splits")
@@ -56,31 +48,26 @@ class FFPPVideoOptions(CompressedOptions):
 CompressedT = TypeVar("CompressedT", bound=CompressedOptions, covariant=True)
 
 
-class _Sequences(WholeVideoAdapter[CompressedT]):
+class _Sequences(TreeAdapter[CompressedT]):
     """The tree of folders that both have: `<originals or manipulation>/<compression>/videos`, and masks beside it."""
 
-    holds_what = f"{ORIGINALS} and {MANIPULATED}"
+    needs: ClassVar[str] = f"{ORIGINALS} and {MANIPULATED}"
     originals = "youtube"
     fakes: tuple[str, ...] = ()
 
-    def folder(self) -> Path:
-        """Return the root. Raises `DataError` if there is none, or if it is of another layout."""
-        root = super().folder()
-        if not any(is_folder(root / name) for name in (ORIGINALS, MANIPULATED)):
-            has = ", ".join(sorted(first_names(root))[:4]) or "nothing"
-            raise DataError(f"'{root}' has neither {ORIGINALS} nor {MANIPULATED}, but {has}: is it another dataset?")
-        return root
+    def _is_top(self, folder: Path) -> bool:
+        return any(is_folder(folder / name) for name in (ORIGINALS, MANIPULATED))
 
-    def fits(self) -> bool:
-        """Return whether the root has videos of this compression in a folder of these originals or manipulations."""
-        root = self.root
-        return root is not None and any(has_videos(self._videos(root, one)) for one in (ORIGINAL, *self.fakes))
+    def _has_media(self, top: Path) -> bool:
+        """Return whether there are videos of this compression in a folder of these originals or manipulations."""
+        return any(has_videos(self._videos(top, one)) for one in (ORIGINAL, *self.fakes))
 
     def mask_place(self, frame: Frame) -> Locator | None:
         """Return the frame of the mask's video, white where a fake is manipulated; None if there is none."""
-        if frame.label == REAL:
+        top = self._top()
+        if frame.label == REAL or top is None:
             return None
-        path = self.folder() / MANIPULATED / frame.method / "masks" / INNER / Path(frame.locator.path).name
+        path = top / MANIPULATED / frame.method / "masks" / INNER / Path(frame.locator.path).name
         return Locator(str(path), None, frame.locator.index) if is_file(path) else None
 
     def _videos(self, root: Path, method: str) -> Path:
@@ -88,9 +75,9 @@ class _Sequences(WholeVideoAdapter[CompressedT]):
         top = root / ORIGINALS / self.originals if method == ORIGINAL else root / MANIPULATED / method
         return top / self.options.compression / INNER
 
-    def _need(self, method: str, fix: str) -> Path:
+    def _need(self, top: Path, method: str, fix: str) -> Path:
         """Return the folder of a method's videos. Raises DataError, with a `fix`, if it does not exist."""
-        folder = self._videos(self.folder(), method)
+        folder = self._videos(top, method)
         if not is_folder(folder):
             raise DataError(f"no folder '{folder}' with the {self.options.compression} videos of {method}: {fix}")
         return folder
@@ -103,33 +90,34 @@ class FFPPVideoAdapter(_Sequences[FFPPVideoOptions]):
     (A with the face of B) and B_A. A listed video that is missing stays as one frame that fails when it is read.
     """
 
+    layout: ClassVar[str] = "FaceForensics++"
     fakes = METHODS[1:]
 
-    def listed(self, split: str) -> Sequence[Clip]:
-        """Return the listed videos, in the order of the methods and then by name.
+    def found(self, top: Path, split: str) -> Listing:
+        """Return the listed videos, in the order of the methods and then by name, and remarks.
 
         Raises `DataError` for a list that is missing or damaged, for a method without a folder, and for a folder with
         none of the listed videos.
         """
-        check_split("FaceForensics++", split, self.splits)
-        path = self._lists() / f"{split}.json"
+        path = self._lists(top) / f"{split}.json"
         real, fake = listed_keys(read_pairs(path))
         clips: list[Clip] = []
+        remarks: list[str] = []
         for method in self.options.methods:
-            folder = self._need(method, f"fetch it, or leave '{method}' out of options.methods")
+            folder = self._need(top, method, f"fetch it, or leave '{method}' out of options.methods")
             there, label = videos_in(folder), REAL if method == ORIGINAL else FAKE
             places = {key: there.get(key, folder / f"{key}.mp4") for key in (fake if label else real)}
             mine = [
                 Clip(f"{method}/{key}", label, method, split, tuple(key.split("_")), Locator(str(place)), ())
                 for key, place in places.items()
             ]
-            refuse_absent(mine, f"'{path}'", list(there), folder)
+            remarks += [f"{method}: {line}" for line in missing(mine, str(path))]
             clips += mine
-        return clips
+        return clips, remarks
 
-    def _lists(self) -> Path:
+    def _lists(self, root: Path) -> Path:
         """Return the folder of split lists. Raises DataError if the option is not given and no known folder exists."""
-        root, given = self.folder(), self.options.splits
+        given = self.options.splits
         if given is not None:
             return root / given
         for name in SPLIT_FOLDERS:
@@ -148,29 +136,24 @@ class DFDAdapter(_Sequences[CompressedOptions]):
     with those of FaceForensics++. A video whose name says no actor has no identities.
     """
 
-    splits = ("test",)
+    layout: ClassVar[str] = "DFD"
+    splits: ClassVar[tuple[str, ...]] = ("test",)
     originals = "actors"
     fakes = (DFD,)
 
-    def listed(self, split: str) -> Sequence[Clip]:
+    def found(self, top: Path, split: str) -> Listing:
         """Return the videos, the real ones first, by name. Raises `DataError` for a folder that is missing or empty."""
-        check_split("DFD", split, self.splits)
         clips: list[Clip] = []
-        for method in (ORIGINAL, DFD):
-            folder = self._need(method, "fetch it, DFD needs both its originals and its fakes")
+        for label, method in ((REAL, ORIGINAL), (FAKE, DFD)):
+            folder = self._need(top, method, "fetch it, DFD needs both its originals and its fakes")
             there = videos_in(folder)
             if not there:
                 raise DataError(f"'{folder}' has no videos: fetch the {self.options.compression} videos of DFD")
-            label = REAL if method == ORIGINAL else FAKE
             for key, place in there.items():
                 clips.append(Clip(f"{method}/{key}", label, method, split, actors(key), Locator(str(place)), ()))
-        return clips
-
-    def remarks(self, split: str) -> list[str]:
-        """Return lines on the split, such as the number of videos whose names say no actor."""
-        odd = [clip.video for clip in self.listed(split) if not clip.identities]
+        odd = [clip.video for clip in clips if not clip.identities]
         lines = [f"videos of DFD whose names say no actor: {len(odd):,}, the first is '{odd[0]}'"] if odd else []
-        return lines + super().remarks(split)
+        return clips, lines
 
 
 def actors(name: str) -> tuple[str, ...]:

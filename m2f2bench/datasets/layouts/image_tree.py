@@ -15,9 +15,10 @@ from ...core.clips import Clip
 from ...core.errors import DataError
 from ...core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from ..base import AdapterOptions, ClipAdapter, check_split
+from ..files.folders import LOOKED_AT, folders_in, holds, listing
 from ..files.images import IMAGE_SUFFIXES, FileAdapter, read_image
 from ..lists.entries import NO_METHOD
-from ..lists.split_names import SPLIT_NAMES, folders_in, listing, no_split
+from ..lists.split_names import SPLIT_NAMES, no_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +111,7 @@ class ImageTreeAdapter(ClipAdapter[ImageTreeOptions], FileAdapter[ImageTreeOptio
         """Return whether the root has the expected folders and, in one place, folders for real and for fake."""
         try:
             top = self._top()
-            folders = {name.lower() for name in folders_in(top)}
+            folders = {name.lower() for name in folders_in(top, LOOKED_AT)}
             if self.options.expects and not folders & {name.lower() for name in self.options.expects}:
                 return False
             kinds = self._first_labels(top, 0)
@@ -158,7 +159,7 @@ class ImageTreeAdapter(ClipAdapter[ImageTreeOptions], FileAdapter[ImageTreeOptio
 
     def _first_labels(self, folder: Path, depth: int) -> set[str]:
         """Return the label names in the first folder that has some for real and for fake, going down three levels."""
-        folders = folders_in(folder)
+        folders = list(folders_in(folder, LOOKED_AT))
         kinds = {name.lower() for name in folders} & set(self.options.labels)
         if kinds or depth == 3:
             return kinds
@@ -175,8 +176,9 @@ class ImageTreeAdapter(ClipAdapter[ImageTreeOptions], FileAdapter[ImageTreeOptio
         found = list(self._down(start, others or _Others()))
         if not found:
             wanted = ", ".join(self.options.labels)
-            holds = ", ".join([name for names in listing(top) for name in names][:6]) or "nothing"
-            raise DataError(f"'{top}' has no folders named {wanted} in it, however deep, but {holds}; check the root")
+            raise DataError(
+                f"'{top}' has no folders named {wanted} in it, however deep, but {holds(top)}; check the root"
+            )
         return found
 
     def _down(self, place: _Place, others: _Others) -> Iterator[tuple[_Place, str, int]]:

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from ...core.records import FAKE, REAL
 from ..base import AdapterOptions
-from .trees import Listing, TreeAdapter, folders_in, media_under, method_of
+from ..files.folders import folders_in
+from .media_trees import media_under
+from .trees import Listing, TreeAdapter, method_of
 
 FAKES = ("fake-audio-driven", "fake-dffs", "fake-dfl", "fake-fo", "fake-fsgan", "fake-adv")
 """Folders of fakes: one a model, and fakes with adversarial noise (`adv`)."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.parsing import Refused, read_json
+from ...core.text import quoted
+from ..lists.tables import json_list
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:
@@ -15,12 +16,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
 
     Raises `DataError` for a list that is missing or damaged, or of another form.
     """
-    try:
-        pairs = read_json(path)
-    except Refused as error:
-        if not path.exists():
-            raise DataError(f"no split list '{path}'; fetch it, or set options.splits to its folder") from None
-        raise DataError(f"split list '{path}' cannot be read: {error}") from None
+    pairs = json_list(path, "split list", "fetch it, or set options.splits to its folder")
     if not isinstance(pairs, list) or not pairs:
         raise DataError(f'split list \'{path}\' should be a list of pairs such as [["953", "974"]]')
     seen: set[str] = set()
@@ -28,6 +24,8 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(key, str) and key for key in pair)):
             raise DataError(f"split list '{path}' entry {number} is {json.dumps(pair)[:40]}, not a pair of texts")
         for key in pair:
+            if "/" in key or "\0" in key:
+                raise DataError(f"split list '{path}' entry {number}: {quoted(key)} is not the name of a video")
             if key in seen:
                 raise DataError(f"split list '{path}' entry {number}: video {key} is listed twice")
             seen.add(key)

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from ...core.records import FAKE, REAL
 from ..base import AdapterOptions
+from ..files.folders import scan
 from ..files.images import IMAGE_SUFFIXES
 from ..files.video import VIDEO_SUFFIXES
-from .trees import Listing, TreeAdapter, count_of, file_names, media_under, method_of
+from .media_trees import media_under
+from .trees import Listing, TreeAdapter, count_of, method_of
 
 FAKE_METHOD = "FakeApp"
 _NAMES = {"real": re.compile(r"\d{4}\.mp4"), "fake": re.compile(r"\d{4}_fake\.mp4")}
@@ -30,7 +32,7 @@ class UADFVAdapter(TreeAdapter[AdapterOptions]):
     def _is_top(self, folder: Path) -> bool:
         """Return whether all videos of `real` and `fake` are named as in UADFV; other folders have these names too."""
         for label, pattern in _NAMES.items():
-            names = [name for name in file_names(folder / label, _MOST) if Path(name).suffix.lower() in _MEDIA]
+            names = [name for name, _ in scan(folder / label, _MOST) if Path(name).suffix.lower() in _MEDIA]
             if not 0 < len(names) < _MOST or not all(pattern.fullmatch(name) for name in names):
                 return False
         return True

@@ -14,10 +14,11 @@ from ...core.memo import frame_stamp
 from ...core.progress import progress_bar
 from ...core.records import FAKE, REAL, Frame, Locator
 from ..base import AdapterOptions
+from ..files.folders import folders_in, natural, scan
 from ..files.images import IMAGE_SUFFIXES, read_image
 from ..files.tars import read_member, tar_members, tar_stem
-from ..lists.entries import natural
-from .trees import Listing, TreeAdapter, count_of, file_names, folders_in, media_under, method_of
+from .media_trees import media_under
+from .trees import Listing, TreeAdapter, count_of, method_of
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -26,7 +27,6 @@ FAKE_METHOD = "wild"
 """The method of the fakes: whatever their authors on the internet used."""
 _FOLDER = re.compile(r"(real|fake)[ _-](train|test)", re.IGNORECASE)
 _LABELS = {"real": REAL, "fake": FAKE}
-_MOST = 100_000
 
 
 class WildDeepfakeAdapter(TreeAdapter[AdapterOptions]):
@@ -70,6 +70,10 @@ class WildDeepfakeAdapter(TreeAdapter[AdapterOptions]):
             return super().read(frame)
         return read_image(read_member(frame.locator, frame.id), frame.id)
 
+    def data(self, frame: Frame) -> bytes | None:
+        """Return the bytes of a picture: of a file, or of a file in a tar."""
+        return super().data(frame) if frame.locator.key is None else read_member(frame.locator, frame.id)
+
     def stamp(self, frame: Frame) -> str:
         """Return a hash of the path, size and times of the picture or the tar, and the picture's name in it."""
         return frame_stamp(frame.locator)
@@ -97,7 +101,7 @@ def _in_part(folder: Path, label: int, split: str, remarks: list[str]) -> Iterat
     loose = [one for one in media_under(folder) if one.items]
     found = [_Sequence(*_named(one.name.split("/"), kind), Locator(str(one.path)), one.items) for one in loose]
     unpacked = {one.archive for one in found}
-    stems = {name: tar_stem(name) for name in file_names(folder, _MOST)}
+    stems = {name: tar_stem(name) for name, is_dir in scan(folder) if not is_dir}
     archives = {stem: folder / name for name, stem in stems.items() if stem is not None and stem not in unpacked}
     if both := sum(stem in unpacked for stem in stems.values()):
         remarks.append(f"{folder.name}: {count_of(both, 'tar', 'tars')} left out, which are there unpacked too")

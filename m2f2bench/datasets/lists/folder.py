@@ -15,10 +15,12 @@ from ...core.errors import DataError
 from ...core.memo import file_stamp
 from ...core.records import FAKE, REAL, SPLITS, Frame, Locator
 from ..base import AdapterOptions, Sampler, check_split
-from ..files.images import IGNORED_NAMES, IMAGE_SUFFIXES
+from ..files.folders import entries_of, holds
+from ..files.images import IMAGE_SUFFIXES
 from ..files.media import MediaAdapter
 from ..files.video import VIDEO_SUFFIXES
-from .entries import LABELS, ColumnName, Entry, natural, people, read_manifest
+from .entries import LABELS, Entry, people
+from .manifest import ColumnName, read_manifest
 
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 
@@ -195,22 +197,12 @@ def _strange(entries: list[Entry], source: Path) -> list[str]:
     ]
 
 
-def _listing(folder: Path) -> list[Path]:
-    """Return a folder's entries without hidden and ignored names, in natural order. Raises `DataError`."""
-    try:
-        paths = list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"folder '{folder}' cannot be listed: {error.strerror}") from None
-    kept = (p for p in paths if not p.name.startswith(".") and p.name.lower() not in IGNORED_NAMES)
-    return sorted(kept, key=lambda path: natural(path.name))
-
-
 def _named(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """Return the subfolders with one of the names, in any case. Raises `DataError` for a repeated name."""
     found: dict[str, Path] = {}
-    for path in _listing(folder):
-        name = path.name.lower()
-        if name in names and path.is_dir():
+    for own, is_dir in entries_of(folder).items():
+        name, path = own.lower(), folder / own
+        if name in names and is_dir:
             if name in found:
                 raise DataError(f"'{found[name]}' and '{path}' both mean {name}; join them")
             found[name] = path
@@ -223,9 +215,8 @@ def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
     if splits and labels:
         raise DataError(f"'{root}' has both split folders ({', '.join(splits)}) and {', '.join(labels)}; keep one kind")
     if not splits and not labels:
-        holds = ", ".join(path.name for path in _listing(root)[:6]) or "nothing"
         raise DataError(
-            f"'{root}' has neither real and fake nor train, val, test in it, but {holds}; "
+            f"'{root}' has neither real and fake nor train, val, test in it, but {holds(root)}; "
             "use these folders, or list its images in a manifest (path,label)"
         )
     _refuse_others(root, (splits or labels).values())
@@ -243,8 +234,9 @@ def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
 def _refuse_others(folder: Path, known: Any) -> None:
     """Raise DataError for images and folders next to the known ones, which would be left out silently."""
     expected = set(known)
-    for path in _listing(folder):
-        if path not in expected and (path.is_dir() or path.suffix.lower() in MEDIA_SUFFIXES):
+    for name, is_dir in entries_of(folder).items():
+        path = folder / name
+        if path not in expected and (is_dir or path.suffix.lower() in MEDIA_SUFFIXES):
             siblings = ", ".join(sorted(p.name for p in expected))
             raise DataError(f"'{path}' lies next to {siblings} and would be left out; move it, or use a manifest")
 
@@ -254,8 +246,9 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
     here = os.path.realpath(folder)
     if here in above:
         raise DataError(f"'{folder}' is a link to a folder above it; remove the link")
-    for path in _listing(folder):
-        if path.is_dir():
+    for name, is_dir in entries_of(folder).items():
+        path = folder / name
+        if is_dir:
             yield from _walk(path, above | {here})
         elif path.suffix.lower() in MEDIA_SUFFIXES:
             yield path

@@ -20,9 +20,10 @@ from ...core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from ...core.text import quoted
 from ..base import AdapterOptions, check_split
 from ..files.encoded import EncodedAdapter
+from ..files.folders import LOOKED_AT, folders_in, listing, natural
 from ..files.images import read_bytes
-from .entries import NO_METHOD, natural, people
-from .split_names import SPLIT_NAMES, folders_in, listing, no_split, split_in
+from .entries import NO_METHOD, people
+from .split_names import SPLIT_NAMES, no_split, split_in
 
 REAL_NAMES = frozenset({"real", "0_real", "nature", "natural", "authentic", "genuine", "original", "human", "bonafide"})
 FAKE_NAMES = frozenset(
@@ -95,7 +96,7 @@ class HuggingFaceAdapter(EncodedAdapter[HuggingFaceOptions]):
                 return False
             if any((self.root / name).is_file() for name in SAVED):
                 return True
-            names = [name for name in folders_in(self.root) if name == "data" or split_in(name)]
+            names = [name for name in folders_in(self.root, LOOKED_AT) if name == "data" or split_in(name)]
             places = [self.root, *(self.root / name for name in names)]
             return any("-of-" in path.name for place in places for path in place.glob(f"*{PARQUET}"))
         except (DataError, OSError, ValueError):

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError
-from ...core.parsing import Refused, parse_json, read_text
+from ...core.parsing import Refused, parse_json
 from ...core.records import FAKE, REAL
 from ...core.text import quoted
 from ..files.images import IMAGE_SUFFIXES
+from ..files.video import VIDEO_SUFFIXES
 from .entries import LABELS
 from .listed_paths import written
+from .tables import list_text
 
 TEXT, JSON = ".txt", ".json"
 LIST_SUFFIXES = (TEXT, JSON)
 """Endings of the names of lists."""
-MOST = 1 << 28
-"""Bytes of a list."""
 NEGATIVE = "negative"
 """What IMDL writes (in any case) in place of a mask for a picture that is not manipulated."""
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 
 _ENDINGS = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _LABELLED = re.compile(r"(.*[^\s,;])(?:\s+|\s*[,;]\s*)([01]|real|fake)", re.IGNORECASE)
@@ -63,12 +62,7 @@ def read_list(path: Path, real_is: int = REAL) -> Listed:
 
     Raises `DataError`, which names file and line or entry, for any other content, and for a picture with two labels.
     """
-    try:
-        text = read_text(path, MOST)
-    except Refused as error:
-        if not path.exists():
-            raise DataError(f"list '{path}' does not exist") from None
-        raise DataError(f"list '{path}' cannot be read: {error}") from None
+    text = list_text(path, fix="check its name")
     rows = _entries(text, path, real_is) if path.suffix.lower() == JSON else _lines(text, path, real_is)
     if not rows.paths:
         raise DataError(f"list '{path}' is empty: it needs a picture a line")

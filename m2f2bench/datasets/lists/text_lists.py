@@ -13,11 +13,12 @@ from ...core.clips import Clip
 from ...core.errors import DataError
 from ...core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from ..base import AdapterOptions, ClipAdapter, check_split
+from ..files.folders import in_order, listing, natural
 from ..files.images import FileAdapter, read_image
-from .entries import NO_METHOD, natural
+from .entries import NO_METHOD
 from .list_files import LIST_SUFFIXES, TEXT, Listed, read_list, source_of
 from .listed_paths import Placed, placed
-from .split_names import in_order, listing, no_split, split_in
+from .split_names import no_split, split_in
 
 if TYPE_CHECKING:
     import numpy as np

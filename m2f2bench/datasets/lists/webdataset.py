@@ -17,10 +17,11 @@ from ...core.records import FAKE, ORIGINAL, REAL, SPLITS, Frame, Locator
 from ...core.text import quoted
 from ..base import Adapter, AdapterOptions, Sampler, check_split
 from ..files.encoded import EncodedAdapter
+from ..files.folders import LOOKED_AT, folders_in, listing, natural
 from ..files.images import IMAGE_SUFFIXES
 from ..files.tars import Members, read_member, tar_members, tar_stem
-from .entries import LABELS, NO_METHOD, natural, people
-from .split_names import SPLIT_NAMES, folders_in, listing, no_split, split_in
+from .entries import LABELS, NO_METHOD, people
+from .split_names import SPLIT_NAMES, no_split, split_in
 
 DEEPEST = 2
 """Folders between the root and a tar."""
@@ -107,7 +108,10 @@ class WebDatasetAdapter(EncodedAdapter[WebDatasetOptions]):
                 return False
             return any(
                 _SHARD.fullmatch(path.stem) and _split_of(path, self.root) is not None
-                for folder in [self.root, *(self.root / name for name in folders_in(self.root) if split_in(name))]
+                for folder in [
+                    self.root,
+                    *(self.root / name for name in folders_in(self.root, LOOKED_AT) if split_in(name)),
+                ]
                 for path in folder.glob("*.tar")
             )
         except (DataError, OSError, ValueError):

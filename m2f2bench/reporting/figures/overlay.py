@@ -1,8 +1,9 @@
 """Overlays for people: a picture, its heat map on top, and a colour bar with numbers, as a PNG file; folders of them.
 
 In a folder, `NAME-HASH.png` is the overlay, `NAME-HASH.npy` the detector's map (float32 [h, w]; for a video [n, h, w],
-the drawn frames), and `heatmaps.json` has the source of each and how it was made. HASH is of the file's whole path: two
-files of the same name have two maps, and a file always has the same name here.
+the drawn frames; of faces in a picture [n, h, w], each of the crop of one face), and `heatmaps.json` has the source of
+each and how it was made; of faces each one's box, and the transform [2, 3] from the picture's to the crop's pixels.
+HASH is of the file's whole path: two files of the same name have two maps, and a file always has the same name here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ...core.files import replacing, write_json
 from ...core.locks import holding
 from ...core.parsing import read_json
 from ...core.text import in_utf8
+from ...faces.align import inverse, moved, put_back
 from ...heatmaps.mapping import enlarged
 from ...version import __version__
 from .sheet import EDGE, FAKE_COLOUR, GAP, GREY, LEADING, REAL_COLOUR, Page, Sheet, fit, printable, styled, width
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from ...core.records import Image
     from ...detectors.base import Detector
+    from ...faces.crops import Crop
 
 Scale = Literal["fixed", "image"]
 SCALES: tuple[Scale, ...] = ("fixed", "image")
@@ -66,13 +69,18 @@ MAKER = "m2f2bench"
 @dataclass(frozen=True)
 class Panel:
     """A picture (RGB uint8 [H, W, 3]) with its map [h, w] in [0, 1], the region that the map covers (top, left, bottom,
-    right as shares of the picture), its P(fake), and a label."""
+    right as shares of the picture), its P(fake), and a label.
+
+    With `crop`, the map is of that crop of the picture, `visible` are shares of the crop, and the map is drawn at the
+    crop's place; nothing is drawn outside.
+    """
 
     image: Image
     heat: npt.NDArray[np.float32]
     visible: tuple[float, float, float, float]
     score: float
     label: str = ""
+    crop: Crop | None = None
 
 
 class Size(NamedTuple):
@@ -142,12 +150,35 @@ def blend(panel: Panel, rows: int, columns: int, span: tuple[float, float] = FUL
     """
     grey = _resized(panel.image, rows, columns).astype(np.float64) @ (0.299, 0.587, 0.114) / 255.0
     canvas = np.repeat(0.5 + DIMMED * (grey - 0.5), 3).reshape(rows, columns, 3)
+    if panel.crop is not None:
+        heat, there = placed(panel, panel.crop, rows, columns)
+        colour = _colours()((heat[there] - span[0]) / (span[1] - span[0]))[..., :3]
+        canvas[there] = (1.0 - STRENGTH) * grey[there][:, None] + STRENGTH * colour
+        return np.asarray(np.rint(np.clip(canvas, 0.0, 1.0) * 255.0), dtype=np.uint8)
     top, left, bottom, right = _box(panel.visible, rows, columns)
     values = enlarged(panel.heat, bottom - top, right - left)
     colour = _colours()((values - span[0]) / (span[1] - span[0]))[..., :3]
     under = grey[top:bottom, left:right, None]
     canvas[top:bottom, left:right] = (1.0 - STRENGTH) * under + STRENGTH * colour
     return np.asarray(np.rint(np.clip(canvas, 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def placed(panel: Panel, crop: Crop, rows: int, columns: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return a crop's map at its place in the picture of `rows` × `columns`, and where it lies; 0 elsewhere."""
+    side = crop.image.shape[0]
+    height, width = crop.shape
+    top, left, bottom, right = _box(panel.visible, side, side)
+    values, seen = np.zeros((side, side), np.float32), np.zeros((side, side), np.float32)
+    # The rest of the crop repeats the map's edge, so that the values at the edge are not blended with zeros.
+    values[:] = np.pad(
+        enlarged(panel.heat, bottom - top, right - left), ((top, side - bottom), (left, side - right)), mode="edge"
+    )
+    seen[top:bottom, left:right] = 1.0
+    forth = crop.transform.copy()
+    forth[:, 0] *= width / columns
+    forth[:, 1] *= height / rows
+    there = put_back(seen, forth, (rows, columns), side) > 0.5
+    return put_back(values, forth, (rows, columns), side), there
 
 
 def _colours() -> Colormap:
@@ -182,10 +213,11 @@ def _range(panels: Sequence[Panel], span: tuple[float, float]) -> list[str]:
     low, high = _extremes([panel.heat for panel in panels])
     cells = "×".join(map(str, panels[0].heat.shape))
     colours = "colours 0 to 1" if span == FULL else f"colours STRETCHED to these values, {RELATIVE_WORDS}"
+    crops = ["map of each face's crop, at its place"] if any(panel.crop is not None for panel in panels) else []
     own = all(is_relative(panel.heat) for panel in panels)
     scaled = "each map is scaled to its own maximum: it says where, not how much"
     relative = [f"{RELATIVE_WORDS}: {scaled}"] if own else []
-    return [f"map {cells}", f"values {low:.3f} to {high:.3f}", *relative, colours]
+    return [f"map {cells}", *crops, f"values {low:.3f} to {high:.3f}", *relative, colours]
 
 
 def _numbers(span: tuple[float, float]) -> list[str]:
@@ -215,10 +247,23 @@ def _outline(axes: Axes, panel: Panel, size: Size) -> None:
     """Draw a thin line around the visible region, unless it is the whole picture."""
     from matplotlib.patches import Rectangle
 
+    if panel.crop is not None:
+        _outline_crop(axes, panel.crop, size)
+        return
     top, left, bottom, right = _box(panel.visible, size.rows, size.columns)
     if (top, left, bottom, right) != (0, 0, size.rows, size.columns):
         box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor="white", lw=0.6)
         axes.add_patch(box)
+
+
+def _outline_crop(axes: Axes, crop: Crop, size: Size) -> None:
+    """Draw a thin line around a face's crop."""
+    from matplotlib.patches import Polygon
+
+    side = crop.image.shape[0]
+    corners = moved(inverse(crop.transform), [[0, 0], [side, 0], [side, side], [0, side]])
+    corners = corners * (size.columns / crop.shape[1], size.rows / crop.shape[0]) - 0.5
+    axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor="white", lw=0.6))
 
 
 def _draw_bar(sheet: Sheet, top: float, left: float, size: Size, numbers: Sequence[str]) -> None:
@@ -260,11 +305,15 @@ class OverlayFolder:
         foot += [f"whole video: P(fake) {score:.4f}"] if frames is not None else []
         tags = {"Title": source.name, "Software": f"{MAKER} {__version__}", "Source": mark, "Detector": self.name}
         draw_overlays(panels, out, title=source.name, foot=foot, scale=self.scale, tags=tags)
-        maps = panels[0].heat if frames is None else np.stack([panel.heat for panel in panels])
+        crops = [panel.crop for panel in panels if panel.crop is not None]
+        several = frames is not None or len(panels) > 1 or bool(crops)
+        maps = np.stack([panel.heat for panel in panels]) if several else panels[0].heat
         with replacing(out.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, maps, allow_pickle=False)
         entry: dict[str, Any] = {"path": in_utf8(str(source)), "score": score, "map": out.with_suffix(".npy").name}
         entry |= {"shape": list(panels[0].heat.shape), "colours": self.scale, "seen": list(panels[0].visible)}
+        if crops:
+            entry["faces"] = [{"box": list(one.face.box), "transform": one.transform.tolist()} for one in crops]
         self.entries[out.name] = entry | ({} if frames is None else {"frames": list(frames)})
         return out
 

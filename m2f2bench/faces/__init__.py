@@ -1,0 +1,1 @@
+"""Faces in pictures and videos: find them, follow them, choose among them, cut them out."""

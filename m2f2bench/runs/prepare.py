@@ -1,0 +1,290 @@
+"""Preparation: a dataset of videos or pictures of scenes becomes a folder of crops of faces.
+
+It may be stopped at any moment: repeated, it goes on, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..cards.models import LONGEST_NAME, DatasetCard
+from ..cards.protocols import FrameSelection
+from ..core.arguments import checked
+from ..core.errors import DataError, NothingJudged
+from ..core.files import make_folder, user_path, write_json
+from ..core.locks import LOCK, holding
+from ..core.parsing import Refused, read_json
+from ..core.progress import progress_bar
+from ..core.records import STATUSES
+from ..core.sources import installed_versions
+from ..datasets.base import Adapter, close_adapter
+from ..datasets.dataset import DECODERS, Dataset, list_frames
+from ..datasets.scenes import announce
+from ..datasets.sheet import contact_sheet
+from ..faces.adapter import FaceAdapter
+from ..faces.crops import DEFAULT as CROP
+from ..faces.crops import CropCard
+from ..faces.find import DEFAULT as FINDER
+from ..faces.find import FaceFinder
+from ..faces.wanted import LARGEST, Wanted, shows_crops
+from ..loading import load_dataset
+from ..version import __version__
+from .prepared_forms import Form, form_of
+from .prepared_parts import RECORDS, Part, finished_rows, make_parts, parts_of
+
+log = logging.getLogger("m2f2bench")
+SETTINGS, REPORT, SHEET = "prepare.json", "report.json", "sheet.png"
+FRAMES = 32
+MOST_PROCESSES = 8
+WORTH = 64
+"""Frames for which a process is started."""
+FAILURE = ("id", "split", "status", "message")
+LISTED = 50
+"""Failed frames that a report names."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation wrote below `root`. `report` has the numbers of frames, faces and failures, ready for JSON."""
+
+    root: Path
+    report: dict[str, Any]
+
+    def text(self) -> str:
+        """Return the report as plain text."""
+        found, counts = self.report, self.report["statuses"]
+        what = f"{found['dataset']}: {counts.get('ok', 0):,} faces in {found['frames']:,} frames of "
+        lines = [f"{what}{found['videos']:,} videos, cut out as {found['crop']}"]
+        if found["faces"]:
+            side, score = found["faces"]["side"], found["faces"]["score"]
+            lines.append(f"  shorter side of a face: {side[0]:g} to {side[2]:g} pixels, median {side[1]:g}")
+            lines.append(f"  score of a face: {score[0]:.2f} to {score[2]:.2f}, median {score[1]:.2f}")
+        for status, number in counts.items():
+            if status != "ok":
+                first = next(one for one in found["failures"] if one["status"] == status)
+                lines.append(f"  {status}: {number:,} frames, first '{first['id']}' ({first['message']})")
+        if found["videos_without_a_face"]:
+            lines.append(f"  videos without any face: {found['videos_without_a_face']:,}")
+        return "\n".join(lines)
+
+
+@checked
+def prepare(
+    dataset: str | DatasetCard | Adapter,
+    *,
+    out: str | Path,
+    crop: str | Path | CropCard = CROP,
+    finder: str | FaceFinder = FINDER,
+    faces: str = LARGEST,
+    form: str = "folder",
+    frames: int | None = FRAMES,
+    splits: Sequence[str] = (),
+    workers: int = 0,
+) -> Prepared:
+    """Find faces in a dataset of scenes, and write their crops below `out`, which is then a dataset.
+
+    `crop`, `finder` and `faces` are as in `run`; the crops are those that `run` makes of the same frames. `frames` is
+    how many are taken of a video, evenly spread; None for all. `splits` are by default all that the dataset has.
+    `form` is one of `prepared_forms.FORMS`. `workers` processes share the videos (0: one per core, at most 8, and one
+    for each 64 frames). A preparation that was stopped goes on; one with
+    other settings is refused. Raises M2F2BenchError; NothingJudged if no frame has a face.
+    """
+    if frames is not None and frames < 1:
+        raise DataError(f"{frames} frames of a video leave nothing to prepare: give 1 or more, or all")
+    wanted = Wanted.of(crop, finder, faces)
+    scenes = load_dataset(dataset)
+    layout = form_of(form, scenes.card)
+    if shows_crops(scenes):
+        raise DataError(f"dataset '{scenes.name}' shows crops of faces already, by its card: nothing to prepare")
+    cropped = wanted.on(scenes)
+    assert isinstance(cropped.adapter, FaceAdapter)
+    root, adapter = user_path(out), cropped.adapter
+    parts = _planned(scenes, splits, frames)
+    settings: dict[str, Any] = {
+        **{"dataset": scenes.name, "crop": cropped.crop, "frames": frames, "form": form},
+        **{"splits": list(dict.fromkeys(part.split for part in parts))},
+        "versions": {"m2f2bench": __version__, **installed_versions(DECODERS)},
+    }
+    make_folder(root)
+    with holding(root):
+        _begin(root, settings)
+        rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
+        report = _report(settings, rows)
+        _refuse_nothing(scenes.name, rows)
+        _tidy(root, layout, parts, rows)
+        layout.finish(root, rows, _card(scenes, cropped, settings))
+        write_json(root / REPORT, report)
+        _draw(root, settings["splits"])
+    close_adapter(adapter)
+    return Prepared(root, report)
+
+
+def _planned(scenes: Dataset, splits: Sequence[str], frames: int | None) -> list[Part]:
+    """Return the parts of all wanted splits. Raises DataError for a split that is not there."""
+    for split in splits:
+        scenes.check_split(split)
+    selection = FrameSelection(which="all") if frames is None else FrameSelection(which="uniform", count=frames)
+    parts: list[Part] = []
+    refused: DataError | None = None
+    for split in splits or scenes.splits:
+        try:
+            listed = list_frames(scenes.adapter, split, selection)
+        except DataError as error:
+            if splits:
+                raise
+            refused = refused or error  # a folder need not have all splits
+            continue
+        announce(scenes, split, scenes=False)
+        parts += parts_of(split, listed)
+    if not parts:
+        raise refused or DataError(f"dataset '{scenes.name}' has no frames: nothing to prepare")
+    return parts
+
+
+def _begin(root: Path, settings: dict[str, Any]) -> None:
+    """Write the settings, or compare them with those that are there. Raises DataError for another folder."""
+    path = root / SETTINGS
+    if not path.exists():
+        if any(one.name != LOCK and not one.name.startswith(f".{SETTINGS}.") for one in root.iterdir()):
+            raise DataError(f"'{root}' is not empty, and no preparation: give another --out")
+        write_json(path, settings)
+        return
+    try:
+        held = read_json(path)
+    except Refused as error:
+        raise DataError(f"'{path}' cannot be read: {error}; give another --out, or remove the folder") from None
+    differing = [key for key in settings if not isinstance(held, dict) or held.get(key) != settings[key]]
+    if differing:
+        was = held.get(differing[0]) if isinstance(held, dict) else None
+        raise DataError(
+            f"'{root}' holds another preparation: {differing[0]} was {was}, is {settings[differing[0]]}; give another "
+            f"--out, or remove the folder"
+        )
+
+
+def _carried_out(
+    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[Part], processes: int
+) -> list[dict[str, Any]]:
+    """Make all parts that are not finished; return the rows of all, in order."""
+    made: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    left: list[tuple[Part, str]] = []
+    for part in parts:
+        key = part.key(adapter)
+        known = finished_rows(part, root, key)
+        if known is None:
+            left.append((part, key))
+        else:
+            made[part.split, part.number] = known
+    total = sum(len(part.frames) for part in parts)
+    done = total - sum(len(part.frames) for part, _ in left)
+    if made and left:
+        log.info("%s: %d of %d frames were prepared before", root.name, done, total)
+    with progress_bar(f"preparing {root.name}", total, done) as advance:
+        for part, rows in make_parts(adapter, form, root, left, processes):
+            made[part.split, part.number] = rows
+            advance(len(part.frames))
+    return [row for part in parts for row in made[part.split, part.number]]
+
+
+def _processes(parts: Sequence[Part]) -> int:
+    """Return the number of processes: one per core, but none for less than WORTH frames, as starting takes seconds."""
+    frames = sum(len(part.frames) for part in parts)
+    return max(1, min(MOST_PROCESSES, os.cpu_count() or 1, frames // WORTH))
+
+
+def _refuse_nothing(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    if not any(row["status"] == "ok" for row in rows):
+        first = rows[0]
+        named = (first["id"], first["status"], first["message"])
+        raise NothingJudged(
+            f"{name}: no face was found in any of {len(rows):,} frames, first '{named[0]}' ({named[1]}: {named[2]})"
+        )
+
+
+def _tidy(root: Path, form: Form, parts: Sequence[Part], rows: Sequence[dict[str, Any]]) -> None:
+    """Remove what a kill left half written, and pictures and records that are not listed any more."""
+    kept = {root / row["path"] for row in rows if row["status"] == "ok"} | {part.record(root) for part in parts}
+    for folder in (*form.folders(), RECORDS):
+        for path in sorted((root / folder).rglob("*"), reverse=True):  # a folder after what is in it
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in kept:
+                path.unlink(missing_ok=True)
+    for path in root.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _report(settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the report: counts, sizes and scores of faces (least, median, largest), and the first failures."""
+    statuses = Counter(row["status"] for row in rows)
+    found = [row for row in rows if row["status"] == "ok"]
+    videos = {(row["split"], row["method"], row["video"]) for row in rows}
+    seen = {(row["split"], row["method"], row["video"]) for row in found}
+    groups: dict[str, dict[str, dict[str, int]]] = {}
+    for row in rows:
+        group = groups.setdefault(row["split"], {}).setdefault(row["method"], {"frames": 0, "faces": 0})
+        group["frames"] += 1
+        group["faces"] += row["status"] == "ok"
+    boxes = [row["face"]["box"] for row in found]
+    numbers = {
+        "side": _spread([min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes], 1),
+        "score": _spread([row["face"]["score"] for row in found], 4),
+    }
+    failed = [row for row in rows if row["status"] != "ok"]
+    named = {status: [row for row in failed if row["status"] == status][:LISTED] for status in STATUSES}
+    return {
+        **settings,
+        "frames": len(rows),
+        "frames_of_a_video": settings["frames"],
+        "videos": len(videos),
+        "videos_without_a_face": len(videos - seen),
+        "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
+        "groups": groups,
+        "faces": numbers if found else None,
+        "failures": [
+            {k: row[k] for k in ("id", "split", "status", "message")} for one in named.values() for row in one
+        ],
+    }
+
+
+def _spread(values: Sequence[float], digits: int) -> list[float]:
+    return [round(one, digits) for one in (min(values), median(values), max(values))] if values else []
+
+
+def _card(scenes: Dataset, cropped: Dataset, settings: dict[str, Any]) -> DatasetCard:
+    """Return the card of the prepared folder: people and corpus are those of the scenes."""
+    of = scenes.card
+    count = "all frames" if settings["frames"] is None else f"{settings['frames']} frames"
+    crop = cropped.crop.partition("-")[0]
+    values: dict[str, Any] = {
+        "name": f"{of.name}-{crop}"[:LONGEST_NAME],
+        "description": f"Crops of faces ({crop}) of {of.name}, {count} of each video.",
+        "adapter": "prepared",
+        "root": ".",
+        "options": {"crop": cropped.crop},
+        "splits": tuple(settings["splits"]),
+        "source": of.corpus,
+        "people": of.people,
+        "licence": of.licence,
+        "reference": of.reference,
+    }
+    return DatasetCard.model_validate(values)
+
+
+def _draw(root: Path, splits: Sequence[str]) -> None:
+    """Draw a contact sheet of the first split that has a face, `test` before the others."""
+    prepared = load_dataset(str(root))
+    for split in sorted(splits, key=lambda name: name != "test"):
+        try:
+            contact_sheet(prepared.adapter, split, root / SHEET)
+            return
+        except (NothingJudged, DataError):
+            continue

@@ -1,0 +1,191 @@
+"""Parts of a preparation: a few videos each, whose faces are cut out and written by one process at a time.
+
+A part's record is written after its pictures: what has a record is finished, also after a kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image as Pillow
+
+from ..core.errors import FrameError
+from ..core.files import cannot_write, write_json
+from ..core.parsing import Refused, read_json
+from ..core.records import Frame
+from ..datasets.base import stamp_of
+from ..faces.adapter import FaceAdapter
+from .prepared_forms import Form
+
+if TYPE_CHECKING:
+    from ..core.records import Image
+
+RECORDS = "records"
+"""The folder of the parts' records."""
+AT_LEAST = 16
+"""Frames of a part, unless there are no more: single pictures and short videos share one."""
+TEMPORARY = ".tmp"
+COMPRESSION = 3
+"""Of PNG files, 0 to 9: more makes them hardly smaller, and much slower to write."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Videos with the scenes' frames that are wanted of them, in order; all of one split."""
+
+    number: int
+    split: str
+    frames: tuple[Frame, ...]
+
+    def record(self, root: Path) -> Path:
+        """Return the file of its record."""
+        return root / RECORDS / f"{self.split}-{self.number:06d}.json"
+
+    def key(self, adapter: FaceAdapter) -> str:
+        """Return a hash of the frames, of their facts, and of their files' stamps."""
+        digest, clip = hashlib.sha256(), ""
+        for frame in self.frames:
+            facts = [frame.id, frame.video, frame.label, frame.method, *frame.identities]
+            # A video's face is chosen by frames that may not be wanted: the adapter's own stamp has theirs.
+            stamps = [stamp_of(adapter.scenes, frame), adapter.stamp(frame) if frame.clip != clip else ""]
+            digest.update(json.dumps([facts, stamps]).encode())
+            clip = frame.clip
+        return digest.hexdigest()[:32]
+
+
+def parts_of(split: str, frames: Sequence[Frame]) -> Iterator[Part]:
+    """Yield the parts of a split: whole videos, together at least AT_LEAST frames."""
+    held: list[Frame] = []
+    number, clip = 0, ""
+    for frame in frames:
+        if frame.clip != clip and len(held) >= AT_LEAST:
+            yield Part(number, split, tuple(held))
+            held, number = [], number + 1
+        held.append(frame)
+        clip = frame.clip
+    if held:
+        yield Part(number, split, tuple(held))
+
+
+def finished_rows(part: Part, root: Path, key: str) -> list[dict[str, Any]] | None:
+    """Return the rows of a part that was finished under this key and whose pictures are all there; else None."""
+    try:
+        record = read_json(part.record(root))
+    except Refused:
+        return None
+    if not isinstance(record, dict) or record.get("key") != key:
+        return None
+    rows = record["rows"]
+    for row in rows:
+        if row["status"] == "ok":
+            try:
+                if (root / row["path"]).stat().st_size != row["bytes"]:  # the machine stopped before it was written
+                    return None
+            except OSError:
+                return None
+    return list(rows)
+
+
+def make_part(adapter: FaceAdapter, form: Form, root: Path, part: Part, key: str) -> list[dict[str, Any]]:
+    """Write the pictures of a part's faces and then its record; return its rows.
+
+    Raises StoreError for a disk that is full, and as `FaceAdapter.cut` what is not about one frame.
+    """
+    rows = []
+    for frame in adapter.expanded(part.frames):
+        row: dict[str, Any] = {
+            **{"id": frame.id, "video": frame.video, "label": frame.label, "method": frame.method},
+            **{"split": frame.split, "identities": list(frame.identities), "index": frame.locator.index},
+            **{"picture": frame.picture, "path": form.path(frame)},
+        }
+        try:
+            crop = adapter.cut(frame)
+        except FrameError as error:
+            rows.append({**row, "status": error.status, "message": error.reason})
+            continue
+        size = _write_png(root / row["path"], crop.image)
+        face = crop.face.to_json()
+        rows.append({**row, "status": "ok", "message": "", "bytes": size, "face": face, "scene": list(crop.shape)})
+    write_json(part.record(root), {"key": key, "rows": rows})
+    return rows
+
+
+def _write_png(path: Path, image: Image) -> int:
+    """Write a picture atomically, and return its bytes; without the wait for the disk, see `finished_rows`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(image).save(temporary, "PNG", compress_level=COMPRESSION)
+        size = temporary.stat().st_size
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from None
+    return size
+
+
+# --- processes
+
+_own: tuple[FaceAdapter, Form, Path] | None = None
+"""What a working process works with."""
+
+
+def _begin(adapter: FaceAdapter, form: Form, root: Path) -> None:
+    global _own
+    adapter.use_threads(1)
+    _own = (adapter, form, root)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process if its parent is killed: it would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+def _make(part: Part, key: str) -> tuple[Part, list[dict[str, Any]]]:
+    assert _own is not None
+    return part, make_part(*_own, part, key)
+
+
+def make_parts(
+    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[tuple[Part, str]], processes: int
+) -> Iterator[tuple[Part, list[dict[str, Any]]]]:
+    """Make parts (each with its key), and yield each with its rows when it is finished, in any order."""
+    if processes < 2 or len(parts) < 2:
+        adapter.use_threads(1)
+        for part, key in parts:
+            yield part, make_part(adapter, form, root, part, key)
+        return
+    pool = ProcessPoolExecutor(
+        min(processes, len(parts)), get_context("spawn"), initializer=_begin, initargs=(adapter, form, root)
+    )
+    try:
+        left = iter(parts)
+        running: set[Future[tuple[Part, list[dict[str, Any]]]]] = set()
+        while True:
+            for part, key in left:
+                running.add(pool.submit(_make, part, key))
+                if len(running) > 2 * processes:
+                    break
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,309 @@
+"""The demo's page: what it shows, what its buttons do, and its interface for programs (`/judge`, `/film`, `/ask`).
+
+Gradio is imported when a page is built.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import DataError, M2F2BenchError, first_line
+from ..core.records import JUDGE_QUESTION
+from ..inference.questions import QUESTIONS
+from . import words
+from .asking import words as spoken
+from .drawing import boxed, curve, mapped
+from .filming import Film, film
+from .judging import Panel
+
+if TYPE_CHECKING:
+    from ..core.records import Image
+
+log = logging.getLogger("m2f2bench")
+TITLE = "m2f2bench: real or forged?"
+KEPT_SECONDS = 3600
+"""After this time without use, a visitor's crops are forgotten."""
+WAITING = 20
+"""Visitors' requests that wait at most; further ones are refused."""
+REGIONS = QUESTIONS[2:]
+"""Asked one after the other for the words about each region."""
+FURTHER = "A further question is about the same face; answers do not build on each other."
+DEVICE = "device"
+"""Name of the queue that all work shares: there is one device."""
+CSS = """
+.m2-face {border-top: 1px solid #8886; padding: .4em 0} .m2-face h3 {margin: 0} .m2-line {margin: .3em 0}
+.m2-bar {display: inline-block; width: 90px; height: .7em; background: #8884; vertical-align: middle}
+.m2-bar i {display: block; height: 100%; background: #777}
+.m2-fake {color: #be1e2d} .m2-real {color: #146e5a} .dark .m2-fake {color: #ff8c94} .dark .m2-real {color: #6fd3bb}
+.m2-note {font-size: .9em; opacity: .85} .m2-trouble {border-left: 4px solid #be1e2d; padding: .5em .8em}
+.m2-curve {width: 100%; max-width: 720px} .m2-curve text {font-size: 12px; fill: currentColor}
+.m2-grid {stroke: currentColor; stroke-opacity: .35} .m2-key {list-style: none; padding: 0}
+.m2-key svg {display: inline} .m2-about, .m2-note ul {padding-left: 1.2em}
+"""
+
+
+def one_line(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make errors of a function for programs into Gradio's, with one line."""
+    import gradio
+
+    @wraps(function)
+    def wrapped(*given: Any) -> Any:
+        try:
+            return function(*given)
+        except Exception as error:
+            raise gradio.Error(line(error), print_exception=False) from None
+
+    return wrapped
+
+
+def line(error: Exception) -> str:
+    """Return one line for the visitor; what nobody expected is logged too."""
+    if not isinstance(error, M2F2BenchError):
+        log.warning("the demo: %s", first_line(error), exc_info=error)
+        return f"it failed: {first_line(error)}"
+    return str(error)
+
+
+class Page:
+    """The page of a panel."""
+
+    def __init__(self, panel: Panel, examples: Sequence[Path] = ()) -> None:
+        """Take a panel, and pictures that a visitor may try."""
+        self.panel, self.examples = panel, [str(path) for path in examples]
+        self.names = [judge.name for judge in panel.judges]
+        self.explains = [judge.name for judge in panel.judges if judge.client is not None]
+
+    def build(self) -> Any:
+        """Return the page, a `gradio.Blocks`."""
+        import gradio
+
+        with gradio.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, 600)) as page:
+            gradio.Markdown(f"# {TITLE}\nFaces in a photo or video are found, and each is judged by itself.")
+            chosen = gradio.CheckboxGroup(
+                self.names, value=self.names, label="Detectors", visible=len(self.names) > 1, elem_id="m2-detectors"
+            )
+            with gradio.Tab("Picture"):
+                self._picture(gradio, chosen)
+            with gradio.Tab("Video"):
+                self._video(gradio, chosen)
+            gradio.Markdown("### The detectors")
+            gradio.HTML(words.cards(self.panel.judges))
+            gradio.HTML(
+                '<p class="m2-note">Pictures stay on this machine, and are deleted ten minutes after they came.</p>'
+            )
+            self._programs(gradio)
+        page.queue(max_size=WAITING, default_concurrency_limit=1)
+        return page
+
+    def _picture(self, gradio: Any, chosen: Any) -> None:
+        crops = gradio.State([], time_to_live=KEPT_SECONDS)
+        with gradio.Row():
+            with gradio.Column(min_width=300):
+                sources = ["upload", "webcam", "clipboard"]
+                given = _as_it_came(gradio.Image(sources=sources, label="Photo", elem_id="m2-photo", height=320))
+                button = gradio.Button("Judge", variant="primary", elem_id="m2-judge")
+                if self.examples:
+                    tried = gradio.Examples(self.examples, given, label="Examples", cache_examples=False)
+            with gradio.Column(min_width=300):
+                said = gradio.HTML(elem_id="m2-said")
+                drawn = gradio.Image(label="Faces", interactive=False, visible=False, elem_id="m2-boxes", buttons=[])
+        maps = gradio.Gallery(label="Heat maps", visible=False, elem_id="m2-maps", columns=2, object_fit="contain")
+        scale = gradio.HTML(f'<p class="m2-note">{words.MAP_WORDS}</p>', visible=False)
+        which = self._questions(gradio, crops) if self.explains else gradio.State(None)
+        event = {
+            "fn": self.judge,
+            "inputs": [given, chosen],
+            "outputs": [said, drawn, maps, scale, crops, which],
+            **self._inside("pictured"),
+        }
+        button.click(**event)
+        given.input(**event)
+        if self.examples:
+            tried.load_input_event.success(**event)
+
+    def _questions(self, gradio: Any, crops: Any) -> Any:
+        """Add the part where an explainer is asked, and return the choice of the face."""
+        gradio.Markdown(
+            "### Ask about a face\nA further question is about the same face; answers do not build on each other."
+        )
+        with gradio.Row():
+            which = gradio.Radio([], label="Face", visible=False, elem_id="m2-face", min_width=120)
+            who = gradio.Dropdown(
+                self.explains, value=self.explains[0], label="Explainer", visible=len(self.explains) > 1
+            )
+        chat = gradio.Chatbot(
+            label="Answers", height=300, elem_id="m2-chat", render_markdown=False, buttons=[], feedback_options=None
+        )
+        question = gradio.Textbox(
+            label="Question", value=JUDGE_QUESTION, max_length=500, elem_id="m2-question", submit_btn="Ask"
+        )
+        regions = gradio.Button("Ask about skin, eyes, eyebrows, nose and mouth", elem_id="m2-regions")
+        clear = gradio.Button("Clear", size="sm")
+        shared = {"outputs": chat, **self._inside("told")}
+        question.submit(self.ask, [question, chat, crops, which, who], **shared)
+        regions.click(self.ask_regions, [chat, crops, which, who], **shared)
+        clear.click(lambda: [], None, chat, api_name="cleared", api_visibility="private", queue=False)
+        return which
+
+    def _video(self, gradio: Any, chosen: Any) -> None:
+        sources = ["upload", "webcam"]
+        given = _as_it_came(gradio.Video(sources=sources, label="Video", elem_id="m2-video", height=320))
+        button = gradio.Button("Judge", variant="primary", elem_id="m2-film")
+        said = gradio.HTML(elem_id="m2-filmed")
+        frames = gradio.Gallery(label="Surest frames", visible=False, elem_id="m2-surest", columns=3)
+        event = {
+            "fn": self.film,
+            "inputs": [given, chosen],
+            "outputs": [said, frames],
+            **self._inside("filmed"),
+        }
+        button.click(**event)
+        given.input(**event)
+
+    def _programs(self, gradio: Any) -> None:
+        """Add the endpoints for programs; nothing of them is seen on the page."""
+        with gradio.Row(visible=False):
+            given = gradio.File(label="file", type="filepath")
+            names = gradio.JSON(label="detectors", value=[])
+            found = gradio.JSON(label="found")
+            question = gradio.Textbox(label="question", value=JUDGE_QUESTION)
+            face = gradio.Number(label="face", value=1, precision=0)
+            who = gradio.Textbox(label="explainer", value="")
+            answer = gradio.Textbox(label="answer")
+            one, two, three = (gradio.Button("for programs") for _ in range(3))
+        shared = self._one_device()
+        one.click(one_line(self.judged), [given, names], found, api_name="judge", **shared)
+        two.click(one_line(self.filmed), [given, names], found, api_name="film", **shared)
+        three.click(self.asked, [given, question, face, who], answer, api_name="ask", **shared)
+
+    def _one_device(self) -> dict[str, Any]:
+        return {"concurrency_limit": 1, "concurrency_id": DEVICE}
+
+    def _inside(self, name: str) -> dict[str, Any]:
+        """Return settings of what only the page calls; its name must not take one of the programs'."""
+        return {"api_name": f"page-{name}", "api_visibility": "private", **self._one_device()}
+
+    def judge(self, path: str | None, names: Sequence[str] | None) -> list[Any]:
+        """Return what the page shows of a picture: words, boxes, maps and their scale, crops, and their choice."""
+        import gradio
+
+        hidden = gradio.update(visible=False, value=None)
+        which = gradio.update(choices=[], value=None, visible=False) if self.explains else None
+        if not path:
+            return ["", hidden, hidden, gradio.update(visible=False), [], which]
+        try:
+            judges = self.panel.chosen(names)
+            image = self.panel.read(Path(path))
+            people = self.panel.judge(image, names)
+        except Exception as error:
+            return [words.trouble(line(error)), hidden, hidden, gradio.update(visible=False), [], which]
+        drawn = [(judge.name, mapped(image, people, judge.name)) for judge in judges]
+        maps = [(one, f"{name}: heat map, relative within this picture") for name, one in drawn if one is not None]
+        if self.explains:
+            numbers = [str(number) for number in range(1, len(people) + 1)]
+            which = gradio.update(choices=numbers, value="1", visible=len(people) > 1)
+        return [
+            words.verdicts(people, judges),
+            gradio.update(value=boxed(image, people), visible=True),
+            gradio.update(value=maps, visible=bool(maps)),
+            gradio.update(visible=bool(maps)),
+            [person.crop.image for person in people],
+            which,
+        ]
+
+    def film(self, path: str | None, names: Sequence[str] | None) -> list[Any]:
+        """Return what the page shows of a video: words with the curve, and the surest frames."""
+        import gradio
+
+        hidden = gradio.update(visible=False, value=None)
+        if not path:
+            return ["", hidden]
+        try:
+            seen = film(self.panel, Path(path), names)
+        except Exception as error:
+            return [words.trouble(line(error)), hidden]
+        told = curve(seen.lines(), seen.seconds) + words.summary(seen.means())
+        told += f'<p class="m2-note">{seen.remark}</p>' if seen.remark else ""
+        return [
+            told + words.foot(self.panel.chosen(names)),
+            gradio.update(value=_surest(seen), visible=True),
+        ]
+
+    def ask(
+        self, question: str, chat: list[Any], crops: list[Image], which: str | None, who: str
+    ) -> Iterator[list[Any]]:
+        """Yield the chat with the question, and with its answer as it comes."""
+        chat = [*chat, {"role": "user", "content": question}]
+        yield chat
+        try:
+            if not crops:
+                raise DataError("no face is there to ask about: give a picture first")
+            image = crops[int(which or 1) - 1]
+            for text in spoken(self.panel, self.panel.explainer(who), image, question):
+                yield [*chat, {"role": "assistant", "content": text}]
+        except Exception as error:
+            yield [*chat, {"role": "assistant", "content": line(error)}]
+
+    def ask_regions(self, chat: list[Any], crops: list[Image], which: str | None, who: str) -> Iterator[list[Any]]:
+        """Yield the chat with each region's question and answer, as they come."""
+        for question in REGIONS if crops else REGIONS[:1]:
+            for chat in self.ask(question, chat, crops, which, who):  # noqa: B020
+                yield chat
+
+    def judged(self, file: str, detectors: list[str] | None) -> dict[str, Any]:
+        """Judge the faces of a picture: `file` is a picture, `detectors` names (all if empty). Returns the faces."""
+        image = self.panel.read(_given(file))
+        people = self.panel.judge(image, detectors or None, maps=False)
+        return {"width": image.shape[1], "height": image.shape[0], "faces": [one.to_json() for one in people]}
+
+    def filmed(self, file: str, detectors: list[str] | None) -> dict[str, Any]:
+        """Judge the people in a video: `file` is a video, `detectors` names (all if empty). Returns scores by time."""
+        return film(self.panel, _given(file), detectors or None).to_json()
+
+    def asked(self, file: str, question: str, face: float, explainer: str) -> Iterator[str]:
+        """Ask about a face of a picture, counted from 1, from left to right; the answer comes as it is written."""
+        import gradio
+
+        try:
+            judge = self.panel.explainer(explainer)
+            image = self.panel.read(_given(file))
+            with self.panel.lock:
+                faces = self.panel.faces(image)
+            if not 1 <= face <= len(faces):
+                raise DataError(f"there is no face {face:g}: the picture has {len(faces)}")
+            from ..faces.crops import cut
+
+            crop = cut(image, faces[int(face) - 1], self.panel.crop)
+            yield from spoken(self.panel, judge, crop.image, question)
+        except Exception as error:
+            raise gradio.Error(line(error), print_exception=False) from None
+
+
+def _given(file: str | None) -> Path:
+    if not file:
+        raise DataError("no file came: give one")
+    return Path(file)
+
+
+def _surest(seen: Film) -> list[tuple[Image, str]]:
+    found = []
+    for number, shot in seen.surest():
+        name, verdict = next(iter(shot.person.verdicts.items()))
+        who = f"person {number}, " if len(seen.people) > 1 else ""
+        caption = f"{shot.second:.1f} s, {who}{name}: {verdict.word}, P(fake) {verdict.score:.3f}"
+        found.append((boxed(seen.images[shot.number], [shot.person]), caption))
+    return found
+
+
+def _as_it_came(component: Any) -> Any:
+    """Return a Gradio component that gives its file's path as it came: what is wrong with the file is said by us.
+
+    Its own reading would end with an error of Pillow's or FFmpeg's. A subclass would make Gradio write a file next to
+    this one.
+    """
+    component.preprocess = lambda payload: payload.path if payload is not None else None
+    return component

@@ -25,7 +25,7 @@ def demo(
     finder: Annotated[str, Option("--finder", metavar="NAME", help="What finds faces, such as yunet:FILE.")] = (
         "centerface"
     ),
-    crop: Annotated[str, Option("--crop", metavar="NAME", help="How a face is cut out.")] = "m2f2det",
+    crop: Annotated[str, Option("--crop", metavar="NAME", help="Default: the crop that each detector knows.")] = "",
     device: DeviceOption = "auto",
     cards: CardsOption = None,
     data: DataOption = None,

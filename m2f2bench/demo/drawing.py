@@ -38,19 +38,19 @@ def shown(image: Image) -> tuple[Image, float]:
     return np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.LANCZOS)), times
 
 
-def boxed(image: Image, people: Sequence[Person]) -> Image:
-    """Return the shown picture with each face's box, its number and the first detector's verdict."""
+def boxed(image: Image, people: Sequence[Person], first: int = 1) -> Image:
+    """Return the shown picture with each face's box, its number from `first` on, and the first detector's verdict."""
     small, times = shown(image)
     canvas = Pillow.fromarray(small)
     draw = ImageDraw.Draw(canvas)
     width = max(2, round(max(small.shape[:2]) / 300))
     font = ImageFont.load_default(size=max(13, 6 * width))
-    for number, person in enumerate(people, 1):
-        first = next(iter(person.verdicts.values()))
-        colour = COLOURS[first.word]
-        x0, y0, x1, y1 = (edge / times for edge in person.crop.face.within(image.shape[1], image.shape[0]))
+    for number, person in enumerate(people, first):
+        word = next(iter(person.verdicts.values())).word
+        colour = COLOURS[word]
+        x0, y0, x1, y1 = (edge / times for edge in person.face.within(image.shape[1], image.shape[0]))
         draw.rectangle((x0, y0, x1, y1), outline=colour, width=width)
-        text = f" {number}: {first.word} "
+        text = f" {number}: {word} "
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         high, at = bottom - top + 6, y0 - (bottom - top) - 6
         at = at if at >= 0 else y0
@@ -68,8 +68,9 @@ def mapped(image: Image, people: Sequence[Person], name: str) -> Image | None:
         verdict = person.verdicts[name]
         if verdict.heat is None:
             continue
-        side = person.crop.image.shape[0]
-        transform = np.array(person.crop.transform) * np.array([[times, times, 1.0]])
+        crop = person.found[name].crop
+        side = crop.image.shape[0]
+        transform = np.array(crop.transform) * np.array([[times, times, 1.0]])
         value, covered = _of_crop(verdict, side)
         part = put_back(covered, transform, small.shape) > 0.5
         heat = np.where(part, np.maximum(heat, put_back(value, transform, small.shape)), heat)

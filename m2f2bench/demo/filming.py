@@ -8,14 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line
-from ..datasets.dataset import pick
-from ..datasets.files.video import open_video, pictures_of, read_video
-from ..faces.choose import Choice, choose_tracks
-from ..faces.crops import cut
-from ..faces.follow import follow
-from .judging import FAKE_FROM, Panel, Person
+from ..datasets.files.video import open_video, pictures_of
+from ..inference.people import Looked, look_at_video
+from ..inference.people import Person as Followed
+from .judging import FAKE_FROM, Judge, Panel, Person
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -26,8 +23,6 @@ MOST_SECONDS = 180.0
 """Longest video."""
 MOST_PEOPLE = 3
 """People of a video that are judged: the largest."""
-PATIENCE = 8
-"""Looks for which a person may be gone."""
 SUREST = 3
 """Frames that are shown."""
 
@@ -93,29 +88,40 @@ def film(panel: Panel, path: Path, names: Sequence[str] | None = None) -> Film:
     """Judge a video file. Raises DataError in one line if it is refused, none, or shows no face."""
     judges = panel.chosen(names)
     rate, seconds = measured(path)
+    by_crop: dict[str, list[Judge]] = {}
+    for judge in judges:
+        by_crop.setdefault(judge.crop.signature(), []).append(judge)
+    shots: dict[int, dict[int, Person]] = {}
+    with panel.lock:
+        for same in by_crop.values():
+            looked = _looked(path, panel, same[0])
+            for person in looked.people[:MOST_PEOPLE]:
+                _judge(person, same, shots.setdefault(person.number, {}))
+    video = looked.video
+    if not shots:
+        raise DataError(f"no face was found in the {len(video)} frames of the video that were looked at")
+    people = [
+        [Shot(at, at / rate, one) for at, one in sorted(faces.items()) if len(one.verdicts) == len(judges)]
+        for _, faces in sorted(shots.items())
+    ]
+    images = dict(zip(video.numbers, video.images, strict=True))
+    return Film(seconds or video.readable / rate, images, [one for one in people if one], video.remark)
+
+
+def _looked(path: Path, panel: Panel, judge: Judge) -> Looked:
     try:
-        video = read_video(path, lambda n: pick(FrameSelection(which="uniform", count=LOOKS), n))
+        return look_at_video(path, LOOKS, panel.finder, judge.crop)
     except FrameError as error:
         raise DataError(f"the file is no video that can be judged: {error.reason}") from None
-    seconds = seconds or video.readable / rate
-    images = dict(zip(video.numbers, video.images, strict=True))
-    with panel.lock:
-        looks = {number: panel.finder.find(image) for number, image in images.items()}
-        step = max(1, video.readable // max(1, len(images)))
-        tracks = choose_tracks(follow(sorted(looks.items()), PATIENCE * step), Choice(rule="all"))[:MOST_PEOPLE]
-        if not tracks:
-            raise DataError(f"no face was found in the {len(images)} frames of the video that were looked at")
-        people = []
-        for track in tracks:
-            crops = [(int(number), cut(images[int(number)], face, panel.crop)) for number, face in track.faces.items()]
-            said = {judge.name: judge.verdicts([crop.image for _, crop in crops], maps=False) for judge in judges}
-            people.append(
-                [
-                    Shot(number, number / rate, Person(crop, {name: found[i] for name, found in said.items()}))
-                    for i, (number, crop) in enumerate(crops)
-                ]
-            )
-    return Film(seconds, images, people, video.remark)
+
+
+def _judge(person: Followed, judges: Sequence[Judge], faces: dict[int, Person]) -> None:
+    """Add what detectors of one crop say of one person, by the frame's number."""
+    for judge in judges:
+        said = judge.verdicts([one.crop.image for one in person.found], maps=False)
+        for number, found, verdict in zip(person.numbers, person.found, said, strict=True):
+            one = faces.setdefault(number, Person(found.face, {}, {}))
+            one.found[judge.name], one.verdicts[judge.name] = found, verdict
 
 
 def measured(path: Path) -> tuple[float, float]:

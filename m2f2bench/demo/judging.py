@@ -19,10 +19,12 @@ from PIL import Image as Pillow
 from ..core.errors import DataError, DetectorError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import guest
 from ..datasets.files.images import read_image
+from ..faces.base import FaceFinder
 from ..faces.choose import Choice, choose
-from ..faces.crops import Crop, CropCard, cut, load_crop
+from ..faces.crops import CropCard, load_crop
 from ..faces.find import load_finder
 from ..heatmaps.mapping import HeatMapper
+from ..inference.people import CROP, FoundFace, find_people, training_crop
 from ..loading import load_detector
 from ..runs.ask import ExplainerClient
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from ..core.records import Image
     from ..detectors.base import Detector
-    from ..faces.base import FaceFinder
     from ..faces.face import Face
 
 log = logging.getLogger("m2f2bench")
@@ -63,26 +64,48 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One face of a picture: its crop, and the verdicts by the detectors' names."""
+    """One face of a picture: how it was cut out for each detector, and the verdicts, by the detectors' names."""
 
-    crop: Crop
+    face: Face
+    found: dict[str, FoundFace]
     verdicts: dict[str, Verdict]
 
+    @property
+    def warnings(self) -> list[str]:
+        """Plain sentences on why its verdicts may mean little."""
+        return list(dict.fromkeys(text for one in self.found.values() for text in one.warnings))
+
     def to_json(self) -> dict[str, Any]:
-        """Return the face's box, its finder's score, and what each detector says."""
+        """Return the face's box, its finder's score, warnings, and what each detector says."""
         said = {
             name: {"score": one.score, "verdict": None if one.score is None else one.word, "message": one.message}
             for name, one in self.verdicts.items()
         }
-        face = self.crop.face.to_json()
-        return {"box": face["box"], "face_score": face["score"], "detectors": said}
+        face = self.face.to_json()
+        return {"box": face["box"], "face_score": face["score"], "warnings": self.warnings, "detectors": said}
+
+
+class _Seen(FaceFinder):
+    """A finder of one picture's faces, which are known already: it is cut several times, found once."""
+
+    name = "seen"
+
+    def __init__(self, faces: Sequence[Face]) -> None:
+        self.faces = list(faces)
+
+    def find(self, image: Image) -> list[Face]:
+        return self.faces
+
+    def signature(self) -> str:
+        return self.name
 
 
 @dataclass(eq=False)
 class Judge:
-    """One detector with what it can do beside scores: `mapper` makes its maps, `client` its answers."""
+    """One detector, the crop that it gets, and what it can do: `mapper` makes its maps, `client` its answers."""
 
     detector: Detector
+    crop: CropCard
     mapper: HeatMapper | None = None
     client: ExplainerClient | None = None
 
@@ -92,14 +115,16 @@ class Judge:
         return self.detector.card.name
 
     @classmethod
-    def of(cls, reference: Any, device: str = "auto") -> Judge:
+    def of(cls, reference: Any, device: str = "auto", crop: str = "") -> Judge:
         """Load a detector by name, card, folder or `file.py:Class`. Raises DetectorError and CardError.
 
-        A torch network that makes no maps gets Grad-CAM's where the package is installed.
+        `crop` is by default the one that it was trained on, where that is known. A torch network that makes no maps
+        gets Grad-CAM's where the package is installed.
         """
         detector = load_detector(reference, device)
         client = ExplainerClient(detector) if detector.as_explainer() is not None else None
-        return cls(detector, _mapper(detector), client)
+        card = load_crop(crop or training_crop(detector.card) or CROP)
+        return cls(detector, card, _mapper(detector), client)
 
     def verdicts(self, crops: Sequence[Image], maps: bool = True) -> list[Verdict]:
         """Return the verdict on each crop, RGB uint8 [S, S, 3]; its failure is one line for all of them."""
@@ -141,26 +166,23 @@ def _mapper(detector: Detector) -> HeatMapper | None:
 
 @dataclass(eq=False)
 class Panel:
-    """The detectors of a demo, and how their faces are found and cut out. `lock` is held by whoever uses them."""
+    """The detectors of a demo, and what finds faces for them. `lock` is held by whoever uses them."""
 
     judges: list[Judge]
     finder: FaceFinder
-    crop: CropCard
     most_pixels: int = MOST_PIXELS
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def of(
-        cls, detectors: Sequence[Any], *, finder: str = "centerface", crop: str = "m2f2det", device: str = "auto"
-    ) -> Panel:
-        """Load detectors, a finder and a crop. Raises M2F2BenchError in one line, DataError for two of one name."""
-        judges = [Judge.of(one, device) for one in detectors]
+    def of(cls, detectors: Sequence[Any], *, finder: str = "centerface", crop: str = "", device: str = "auto") -> Panel:
+        """Load detectors and a finder; see `Judge.of` for the crop. Raises M2F2BenchError, also for two of one name."""
+        judges = [Judge.of(one, device, crop) for one in detectors]
         names = [judge.name for judge in judges]
         if not judges:
             raise DataError("the demo has no detector: give one with --detector")
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise DataError(f"two detectors are named '{twice}': give each a card with a name of its own")
-        return cls(judges, load_finder(finder), load_crop(crop))
+        return cls(judges, load_finder(finder))
 
     def warm(self) -> None:
         """Judge a grey picture once, so that the first visitor does not wait for what is loaded on first use."""
@@ -168,7 +190,7 @@ class Panel:
         with self.lock:
             self.finder.find(grey)
             for judge in self.judges:
-                judge.verdicts([np.full((self.crop.size, self.crop.size, 3), 128, np.uint8)])
+                judge.verdicts([np.full((judge.crop.size, judge.crop.size, 3), 128, np.uint8)])
 
     def chosen(self, names: Sequence[str] | None = None) -> list[Judge]:
         """Return the judges of these names, all without any. Raises DetectorError for an unknown name."""
@@ -202,12 +224,21 @@ class Panel:
         except FrameError as error:
             raise DataError(f"the file is no picture that can be judged: {error.reason}") from None
 
-    def faces(self, image: Image) -> list[Face]:
-        """Return the faces of a picture that are judged, from left to right. Raises DataError if there is none."""
-        found = choose(self.finder.find(image), Choice(rule="all"))[:MOST_FACES]
-        if not found:
+    def faces(self, image: Image, judges: Sequence[Judge] | None = None) -> list[Person]:
+        """Return the faces of a picture without verdicts, from left to right, cut out for each judge.
+
+        Raises DataError if there is none.
+        """
+        seen = choose(self.finder.find(image), Choice(rule="all"))
+        cut = {judge.name: find_people(image, _Seen(seen), judge.crop) for judge in judges or self.judges}
+        of_face: dict[int, dict[str, FoundFace]] = {}
+        for name, found in cut.items():
+            for one in found:
+                of_face.setdefault(id(one.face), {})[name] = one
+        people = [Person(face, of_face[id(face)], {}) for face in seen if len(of_face.get(id(face), {})) == len(cut)]
+        if not people:
             raise DataError(f"no face was found in this picture ({image.shape[1]}×{image.shape[0]}): nothing is judged")
-        return sorted(found, key=lambda face: face.centre)
+        return sorted(people[:MOST_FACES], key=lambda one: one.face.centre)
 
     def judge(self, image: Image, names: Sequence[str] | None = None, maps: bool = True) -> list[Person]:
         """Return the people in a picture, RGB uint8 [H, W, 3], from left to right.
@@ -216,6 +247,9 @@ class Panel:
         """
         judges = self.chosen(names)
         with self.lock:
-            crops = [cut(image, face, self.crop) for face in self.faces(image)]
-            said = {judge.name: judge.verdicts([crop.image for crop in crops], maps) for judge in judges}
-        return [Person(crop, {name: found[i] for name, found in said.items()}) for i, crop in enumerate(crops)]
+            people = self.faces(image, judges)
+            for judge in judges:
+                said = judge.verdicts([one.found[judge.name].crop.image for one in people], maps)
+                for person, verdict in zip(people, said, strict=True):
+                    person.verdicts[judge.name] = verdict
+        return people

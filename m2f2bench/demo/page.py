@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ CSS = """
 .m2-note {font-size: .9em; opacity: .85} .m2-trouble {border-left: 4px solid #be1e2d; padding: .5em .8em}
 .m2-curve {width: 100%; max-width: 720px} .m2-curve text {font-size: 12px; fill: currentColor}
 .m2-grid {stroke: currentColor; stroke-opacity: .35} .m2-key {list-style: none; padding: 0}
-.m2-key svg {display: inline} .m2-about, .m2-note ul {padding-left: 1.2em}
+.m2-key svg {display: inline} ul.m2-about, ul.m2-note, #m2-filmed ul:not(.m2-key) {padding-left: 1.2em}
+.m2-about li, ul.m2-note li {margin-left: 1em}
 """
 
 
@@ -107,7 +109,14 @@ class Page:
                 given = _as_it_came(gradio.Image(sources=sources, label="Photo", elem_id="m2-photo", height=320))
                 button = gradio.Button("Judge", variant="primary", elem_id="m2-judge")
                 if self.examples:
-                    tried = gradio.Examples(self.examples, given, label="Examples", cache_examples=False)
+                    # Not `Examples`, which makes the photo's component anew: it would read the file by itself.
+                    tried = gradio.Dataset(
+                        label="Examples",
+                        components=[given],
+                        samples=[[path] for path in self.examples],
+                        type="index",
+                        elem_id="m2-examples",
+                    )
             with gradio.Column(min_width=300):
                 said = gradio.HTML(elem_id="m2-said")
                 drawn = gradio.Image(label="Faces", interactive=False, visible=False, elem_id="m2-boxes", buttons=[])
@@ -123,7 +132,10 @@ class Page:
         button.click(**event)
         given.input(**event)
         if self.examples:
-            tried.load_input_event.success(**event)
+            shown = tried.click(
+                lambda number: self.examples[number], tried, given, **self._inside("tried", device=False)
+            )
+            shown.then(**event)
 
     def _questions(self, gradio: Any, crops: Any) -> Any:
         """Add the part where an explainer is asked, and return the choice of the face."""
@@ -146,7 +158,7 @@ class Page:
         shared = {"outputs": chat, **self._inside("told")}
         question.submit(self.ask, [question, chat, crops, which, who], **shared)
         regions.click(self.ask_regions, [chat, crops, which, who], **shared)
-        clear.click(lambda: [], None, chat, api_name="cleared", api_visibility="private", queue=False)
+        clear.click(lambda: [], None, chat, **self._inside("cleared", device=False))
         return which
 
     def _video(self, gradio: Any, chosen: Any) -> None:
@@ -154,7 +166,9 @@ class Page:
         given = _as_it_came(gradio.Video(sources=sources, label="Video", elem_id="m2-video", height=320))
         button = gradio.Button("Judge", variant="primary", elem_id="m2-film")
         said = gradio.HTML(elem_id="m2-filmed")
-        frames = gradio.Gallery(label="Surest frames", visible=False, elem_id="m2-surest", columns=3)
+        frames = gradio.Gallery(
+            label="Surest frames", visible=False, elem_id="m2-surest", columns=3, object_fit="contain"
+        )
         event = {
             "fn": self.film,
             "inputs": [given, chosen],
@@ -183,9 +197,10 @@ class Page:
     def _one_device(self) -> dict[str, Any]:
         return {"concurrency_limit": 1, "concurrency_id": DEVICE}
 
-    def _inside(self, name: str) -> dict[str, Any]:
+    def _inside(self, name: str, device: bool = True) -> dict[str, Any]:
         """Return settings of what only the page calls; its name must not take one of the programs'."""
-        return {"api_name": f"page-{name}", "api_visibility": "private", **self._one_device()}
+        shared = self._one_device() if device else {"queue": False}
+        return {"api_name": f"page-{name}", "api_visibility": "private", **shared}
 
     def judge(self, path: str | None, names: Sequence[str] | None) -> list[Any]:
         """Return what the page shows of a picture: words, boxes, maps and their scale, crops, and their choice."""
@@ -211,7 +226,7 @@ class Page:
             gradio.update(value=boxed(image, people), visible=True),
             gradio.update(value=maps, visible=bool(maps)),
             gradio.update(visible=bool(maps)),
-            [person.crop.image for person in people],
+            [{name: one.crop.image for name, one in person.found.items()} for person in people],
             which,
         ]
 
@@ -234,21 +249,25 @@ class Page:
         ]
 
     def ask(
-        self, question: str, chat: list[Any], crops: list[Image], which: str | None, who: str
+        self, question: str, chat: list[Any], crops: list[dict[str, Image]], which: str | None, who: str
     ) -> Iterator[list[Any]]:
         """Yield the chat with the question, and with its answer as it comes."""
-        chat = [*chat, {"role": "user", "content": question}]
+        chat = [*chat, _said("user", question)]
         yield chat
         try:
             if not crops:
                 raise DataError("no face is there to ask about: give a picture first")
-            image = crops[int(which or 1) - 1]
-            for text in spoken(self.panel, self.panel.explainer(who), image, question):
-                yield [*chat, {"role": "assistant", "content": text}]
+            judge, mine = self.panel.explainer(who), crops[int(which or 1) - 1]
+            if judge.name not in mine:
+                raise DataError(f"{judge.name} has not judged this picture: tick it above, and judge again")
+            for text in spoken(self.panel, judge, mine[judge.name], question):
+                yield [*chat, _said("assistant", text)]
         except Exception as error:
-            yield [*chat, {"role": "assistant", "content": line(error)}]
+            yield [*chat, _said("assistant", line(error))]
 
-    def ask_regions(self, chat: list[Any], crops: list[Image], which: str | None, who: str) -> Iterator[list[Any]]:
+    def ask_regions(
+        self, chat: list[Any], crops: list[dict[str, Image]], which: str | None, who: str
+    ) -> Iterator[list[Any]]:
         """Yield the chat with each region's question and answer, as they come."""
         for question in REGIONS if crops else REGIONS[:1]:
             for chat in self.ask(question, chat, crops, which, who):  # noqa: B020
@@ -272,15 +291,17 @@ class Page:
             judge = self.panel.explainer(explainer)
             image = self.panel.read(_given(file))
             with self.panel.lock:
-                faces = self.panel.faces(image)
+                faces = self.panel.faces(image, [judge])
             if not 1 <= face <= len(faces):
                 raise DataError(f"there is no face {face:g}: the picture has {len(faces)}")
-            from ..faces.crops import cut
-
-            crop = cut(image, faces[int(face) - 1], self.panel.crop)
-            yield from spoken(self.panel, judge, crop.image, question)
+            yield from spoken(self.panel, judge, faces[int(face) - 1].found[judge.name].crop.image, question)
         except Exception as error:
             raise gradio.Error(line(error), print_exception=False) from None
+
+
+def _said(role: str, text: str) -> dict[str, str]:
+    """Return a message of the chat; what looks like HTML is shown as it is."""
+    return {"role": role, "content": escape(text, quote=False)}
 
 
 def _given(file: str | None) -> Path:
@@ -295,7 +316,7 @@ def _surest(seen: Film) -> list[tuple[Image, str]]:
         name, verdict = next(iter(shot.person.verdicts.items()))
         who = f"person {number}, " if len(seen.people) > 1 else ""
         caption = f"{shot.second:.1f} s, {who}{name}: {verdict.word}, P(fake) {verdict.score:.3f}"
-        found.append((boxed(seen.images[shot.number], [shot.person]), caption))
+        found.append((boxed(seen.images[shot.number], [shot.person], number), caption))
     return found
 
 

@@ -55,7 +55,7 @@ def served(
     host: str = LOCAL,
     port: int | None = None,
     finder: str = "centerface",
-    crop: str = "m2f2det",
+    crop: str = "",
     device: str = "auto",
 ) -> Iterator[str]:
     """Serve the demo while the block runs; gives its address. Everything that was uploaded is deleted afterwards.

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..inference.people import doubts
 from .judging import FAKE_FROM
 
 if TYPE_CHECKING:
     from ..cards.models import DetectorCard
     from .judging import Judge, Person, Verdict
 
-SMALL = 64
-"""Faces with a shorter side below this many pixels get a warning."""
 LEVELS = (
     (0.9, "it looks much more like the forged faces that the detector learned from than like the real ones"),
     (0.65, "it looks rather like the forged faces that the detector learned from"),
@@ -22,7 +21,6 @@ LEVELS = (
     (0.0, "it looks much more like the real faces that the detector learned from than like the forged ones"),
 )
 """What a P(fake) from the first number on means."""
-DRAWN = "synthetic"
 MAP_WORDS = (
     "Yellow is where the detector's map is highest. Its scale is relative within this picture: it says where, not how "
     "much, and two pictures' colours cannot be compared."
@@ -41,14 +39,12 @@ def trained(card: DetectorCard) -> str:
     return "Its card does not say what it was trained on."
 
 
-def untested(card: DetectorCard) -> str:
-    """Return what a detector was never tested on."""
-    if all(name.startswith(DRAWN) for name in card.training_datasets) and card.training_datasets:
-        return "It learned from drawn faces only and was never tested on photos: its score for a photo means nothing."
-    seen = "anything but these" if card.training_datasets else "your kind of pictures, as far as is known"
+def untested(judge: Judge) -> str:
+    """Return what a detector was never tested on, and other doubts about its verdicts on photos."""
+    doubted = "".join(f"{text[0].upper()}{text[1:]}. " for text in doubts(judge.detector.card, judge.crop))
     return (
-        f"Nobody has tested it on {seen} here: other cameras, other compressions and newer forgeries can turn its "
-        "score around."
+        f"{doubted}Nothing says that it was tested on pictures like yours: another camera, another compression or a "
+        "newer forgery can turn its score around."
     )
 
 
@@ -59,7 +55,7 @@ def cards(judges: Sequence[Judge]) -> str:
         card = judge.detector.card
         able = [*["heat maps"] * (judge.mapper is not None), *["answers to questions"] * (judge.client is not None)]
         more = f" Also gives {' and '.join(able)}." if able else ""
-        told = f"{trained(card)} {untested(card)}{more}"
+        told = f"{trained(card)} {untested(judge)}{more}"
         about = f"{card.description}. " if card.description else ""
         parts.append(f"<li><b>{escape(judge.name)}</b>: {escape(about)}{escape(told)}</li>")
     return f'<ul class="m2-about">{"".join(parts)}</ul>'
@@ -81,22 +77,18 @@ def verdicts(people: Sequence[Person], judges: Sequence[Judge]) -> str:
     """Return HTML with each face and what each detector says of it."""
     parts = []
     for number, person in enumerate(people, 1):
-        face = person.crop.face
+        face = person.face
         size = f"{face.width:.0f}×{face.height:.0f} pixels"
         lines = "".join(verdict_line(name, one) for name, one in person.verdicts.items())
-        small = f"<p class='m2-note'>Under {SMALL} pixels: little of what a detector looks for is left.</p>"
-        parts.append(
-            f'<section class="m2-face"><h3>Face {number} <small>{size}</small></h3>{lines}'
-            f"{small if face.side < SMALL else ''}</section>"
-        )
+        beware = "".join(f'<p class="m2-note">⚠ {escape(text)}</p>' for text in person.warnings)
+        parts.append(f'<section class="m2-face"><h3>Face {number} <small>{size}</small></h3>{lines}{beware}</section>')
     return "".join(parts) + foot(judges)
 
 
 def foot(judges: Sequence[Judge]) -> str:
     """Return HTML of what holds for every score."""
     notes = "".join(
-        f"<li><b>{escape(judge.name)}</b>: {escape(trained(judge.detector.card))} "
-        f"{escape(untested(judge.detector.card))}</li>"
+        f"<li><b>{escape(judge.name)}</b>: {escape(trained(judge.detector.card))} {escape(untested(judge))}</li>"
         for judge in judges
     )
     return (

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 SHOTS = os.environ.get("M2F2BENCH_SHOTS", "")
 """A folder for screenshots, to be looked at."""
 PHONE = (390, 844)
-WAIT = 60
+WAIT = 25
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Visitor:
 
     def until(self, selector: str, text: str = "", seconds: float = WAIT) -> Any:
         """Wait for an element, with a text if one is given, and return it."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
         from selenium.webdriver.support.ui import WebDriverWait
 
         def found(driver: Any) -> Any:
@@ -56,7 +56,13 @@ class Visitor:
             return next((one for one in some if text in one.get_attribute("textContent")), None)
 
         wait = WebDriverWait(self.page.driver, seconds, 0.1, [StaleElementReferenceException])
-        return wait.until(found, f"{selector} with '{text}'")
+        try:
+            return wait.until(found)
+        except TimeoutException:
+            there = [
+                one.get_attribute("textContent") for one in self.page.driver.find_elements("css selector", selector)
+            ]
+            raise AssertionError(f"{selector} has {there}, not '{text}'") from None
 
     def give(self, path: Path, where: str = "#m2-photo") -> None:
         """Give a file; another one is taken away before."""
@@ -78,7 +84,9 @@ class Visitor:
 
     def asked_elsewhere(self) -> list[str]:
         """Addresses of other machines that the page asked for."""
-        urls = re.findall(r'"url":"(https?://[^"]+)"', str([one["message"] for one in self.page.driver.get_log("performance")]))
+        urls = re.findall(
+            r'"url":"(https?://[^"]+)"', str([one["message"] for one in self.page.driver.get_log("performance")])
+        )
         return sorted({url for url in urls if not url.startswith(self.address)})
 
 
@@ -148,7 +156,9 @@ def test_the_second_face_is_asked_about(visitor: Visitor, photo: Path) -> None:
 def test_a_video_is_a_curve_with_its_surest_frames(visitor: Visitor, tmp_path: Path) -> None:
     path = video(tmp_path / "clip.mp4")
     visitor.come()
-    visitor.page.js("[...document.querySelectorAll('button[role=tab]')].find(b => b.textContent.trim() == 'Video').click()")
+    visitor.page.js(
+        "[...document.querySelectorAll('button[role=tab]')].find(b => b.textContent.trim() == 'Video').click()"
+    )
     visitor.give(path, "#m2-video")
     visitor.until("#m2-filmed .m2-curve polyline")
     lines = visitor.page.driver.find_elements("css selector", "#m2-filmed .m2-curve polyline")
@@ -180,7 +190,7 @@ def test_what_cannot_be_judged_is_one_line(visitor: Visitor, tmp_path: Path) -> 
 
 def test_an_example_and_a_phone(visitor: Visitor) -> None:
     visitor.come(PHONE)
-    visitor.until(".gallery-item, .thumbnail-item, table.table td, .gallery button").click()
+    visitor.until("#m2-examples button img").click()
     visitor.until("#m2-said .m2-face:nth-of-type(2)")
     visitor.until("#m2-maps img")
     visitor.shot("phone")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from m2f2bench.core.hearing import tell
 from m2f2bench.core.arrays import Image
+from m2f2bench.core.hearing import tell
 from m2f2bench.detectors.base import Explainer, Localizer
 
 

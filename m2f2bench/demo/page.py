@@ -35,6 +35,8 @@ REGIONS = QUESTIONS[2:]
 FURTHER = "A further question is about the same face; answers do not build on each other."
 DEVICE = "device"
 """Name of the queue that all work shares: there is one device."""
+FITTED = {"columns": 2, "fit_columns": False, "height": "auto"}
+"""Of pictures beside each other: none is cut off."""
 CSS = """
 .m2-face {border-top: 1px solid #8886; padding: .4em 0} .m2-face h3 {margin: 0} .m2-line {margin: .3em 0}
 .m2-bar {display: inline-block; width: 90px; height: .7em; background: #8884; vertical-align: middle}
@@ -120,7 +122,7 @@ class Page:
             with gradio.Column(min_width=300):
                 said = gradio.HTML(elem_id="m2-said")
                 drawn = gradio.Image(label="Faces", interactive=False, visible=False, elem_id="m2-boxes", buttons=[])
-        maps = gradio.Gallery(label="Heat maps", visible=False, elem_id="m2-maps", columns=2, object_fit="contain")
+        maps = gradio.Gallery(label="Heat maps", visible=False, elem_id="m2-maps", object_fit="contain", **FITTED)
         scale = gradio.HTML(f'<p class="m2-note">{words.MAP_WORDS}</p>', visible=False)
         which = self._questions(gradio, crops) if self.explains else gradio.State(None)
         event = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Annotated
 
@@ -34,7 +35,16 @@ def demo(
     settle(cards, data)
     from ..demo.serve import served
 
+    _end_as_by_ctrl_c()
     with served(detector or (), host=host, port=port, finder=finder, crop=crop, device=device) as address:
         say(f"open {address} in a browser; Ctrl-C ends it, and deletes what was uploaded")
         while True:
             time.sleep(3600)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let a service manager, or a terminal that closes, end the demo as Ctrl-C does: uploads are deleted then."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, signal.default_int_handler)

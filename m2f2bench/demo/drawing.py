@@ -44,7 +44,7 @@ def boxed(image: Image, people: Sequence[Person], first: int = 1) -> Image:
     canvas = Pillow.fromarray(small)
     draw = ImageDraw.Draw(canvas)
     width = max(2, round(max(small.shape[:2]) / 300))
-    font = ImageFont.load_default(size=max(13, 6 * width))
+    font = ImageFont.load_default(size=max(14, round(max(small.shape[:2]) / 30)))  # read on a phone too
     for number, person in enumerate(people, first):
         word = next(iter(person.verdicts.values())).word
         colour = COLOURS[word]

@@ -62,14 +62,17 @@ class Film:
         }
 
     def surest(self, count: int = SUREST) -> list[tuple[int, Shot]]:
-        """Return the shots farthest from FAKE_FROM by the first detector, with their person's number, by time."""
-        scored = []
+        """Return the shots farthest from FAKE_FROM by the first detector, with their person's number, by time.
+
+        Each person's surest comes before anybody's second, so that all who were judged are seen.
+        """
+        ranked = []
         for number, shots in enumerate(self.people, 1):
-            for shot in shots:
-                score = next(iter(shot.person.verdicts.values())).score
-                scored += [] if score is None else [(abs(score - FAKE_FROM), number, shot)]
-        scored.sort(key=lambda one: -one[0])
-        return sorted(((number, shot) for _, number, shot in scored[:count]), key=lambda one: one[1].second)
+            scored = [(next(iter(shot.person.verdicts.values())).score, shot) for shot in shots]
+            sure = sorted(((abs(one - FAKE_FROM), shot) for one, shot in scored if one is not None), key=_sureness)
+            ranked += [(rank, -distance, number, shot) for rank, (distance, shot) in enumerate(sure)]
+        ranked.sort(key=lambda one: one[:3])
+        return sorted(((number, shot) for *_, number, shot in ranked[:count]), key=lambda one: one[1].second)
 
     def to_json(self) -> dict[str, Any]:
         """Return the mean and the scores over time of each person and detector."""
@@ -82,6 +85,10 @@ class Film:
 
     def _name(self, number: int, detector: str) -> str:
         return detector if len(self.people) == 1 else f"person {number}, {detector}"
+
+
+def _sureness(one: tuple[float, Shot]) -> float:
+    return -one[0]
 
 
 def film(panel: Panel, path: Path, names: Sequence[str] | None = None) -> Film:

@@ -35,8 +35,8 @@ REGIONS = QUESTIONS[2:]
 FURTHER = "A further question is about the same face; answers do not build on each other."
 DEVICE = "device"
 """Name of the queue that all work shares: there is one device."""
-FITTED = {"columns": 2, "fit_columns": False, "height": "auto"}
-"""Of pictures beside each other: none is cut off."""
+FITTED = {"fit_columns": False, "height": "auto", "object_fit": "contain"}
+"""Of pictures in a gallery: none is cut off."""
 CSS = """
 .m2-face {border-top: 1px solid #8886; padding: .4em 0} .m2-face h3 {margin: 0} .m2-line {margin: .3em 0}
 .m2-bar {display: inline-block; width: 90px; height: .7em; background: #8884; vertical-align: middle}
@@ -46,7 +46,11 @@ CSS = """
 .m2-curve {width: 100%; max-width: 720px} .m2-curve text {font-size: 12px; fill: currentColor}
 .m2-grid {stroke: currentColor; stroke-opacity: .35} .m2-key {list-style: none; padding: 0}
 .m2-key svg {display: inline} ul.m2-about, ul.m2-note, #m2-filmed ul:not(.m2-key) {padding-left: 1.2em}
-.m2-about li, ul.m2-note li {margin-left: 1em}
+.m2-about li, ul.m2-note li {margin-left: 1em} .m2-score {white-space: nowrap}
+#m2-maps .thumbnail-lg, #m2-surest .thumbnail-lg {aspect-ratio: auto; height: auto}
+#m2-maps .caption-label, #m2-surest .caption-label {position: static; max-width: 100%; white-space: normal; text-align: left}
+@media (max-width: 640px) {#m2-surest .grid-container {grid-template-columns: 1fr}}
+footer .divider {display: none !important}
 """
 
 
@@ -121,9 +125,12 @@ class Page:
                     )
             with gradio.Column(min_width=300):
                 said = gradio.HTML(elem_id="m2-said")
+        with gradio.Row():
+            with gradio.Column(min_width=300):
                 drawn = gradio.Image(label="Faces", interactive=False, visible=False, elem_id="m2-boxes", buttons=[])
-        maps = gradio.Gallery(label="Heat maps", visible=False, elem_id="m2-maps", object_fit="contain", **FITTED)
-        scale = gradio.HTML(f'<p class="m2-note">{words.MAP_WORDS}</p>', visible=False)
+            with gradio.Column(min_width=300):
+                maps = gradio.Gallery(label="Heat maps", columns=1, visible=False, elem_id="m2-maps", **FITTED)
+                scale = gradio.HTML(f'<p class="m2-note">{words.MAP_WORDS}</p>', visible=False)
         which = self._questions(gradio, crops) if self.explains else gradio.State(None)
         event = {
             "fn": self.judge,
@@ -141,16 +148,20 @@ class Page:
 
     def _questions(self, gradio: Any, crops: Any) -> Any:
         """Add the part where an explainer is asked, and return the choice of the face."""
-        gradio.Markdown(
-            "### Ask about a face\nA further question is about the same face; answers do not build on each other."
-        )
+        gradio.Markdown(f"### Ask about a face\n{FURTHER}")
         with gradio.Row():
             which = gradio.Radio([], label="Face", visible=False, elem_id="m2-face", min_width=120)
             who = gradio.Dropdown(
                 self.explains, value=self.explains[0], label="Explainer", visible=len(self.explains) > 1
             )
         chat = gradio.Chatbot(
-            label="Answers", height=300, elem_id="m2-chat", render_markdown=False, buttons=[], feedback_options=None
+            show_label=False,
+            height=300,
+            elem_id="m2-chat",
+            render_markdown=False,
+            buttons=[],
+            feedback_options=None,
+            placeholder="Answers stand here.",
         )
         question = gradio.Textbox(
             label="Question", value=JUDGE_QUESTION, max_length=500, elem_id="m2-question", submit_btn="Ask"
@@ -165,12 +176,10 @@ class Page:
 
     def _video(self, gradio: Any, chosen: Any) -> None:
         sources = ["upload", "webcam"]
-        given = _as_it_came(gradio.Video(sources=sources, label="Video", elem_id="m2-video", height=320))
+        given = _as_it_came(gradio.Video(sources=sources, label="Video", elem_id="m2-video", height=400))
         button = gradio.Button("Judge", variant="primary", elem_id="m2-film")
         said = gradio.HTML(elem_id="m2-filmed")
-        frames = gradio.Gallery(
-            label="Surest frames", visible=False, elem_id="m2-surest", columns=3, object_fit="contain"
-        )
+        frames = gradio.Gallery(label="Surest frames", columns=3, visible=False, elem_id="m2-surest", **FITTED)
         event = {
             "fn": self.film,
             "inputs": [given, chosen],

@@ -27,6 +27,13 @@ MAP_WORDS = (
 )
 
 
+UNTESTED = (
+    "Nothing says that a detector was tested on pictures like yours: another camera, another compression or a newer "
+    "forgery can turn its score around."
+)
+"""What no detector was tested on."""
+
+
 def meaning(score: float) -> str:
     """Return what a P(fake) in [0, 1] means, in words."""
     return next(words for least, words in LEVELS if score >= least)
@@ -39,13 +46,10 @@ def trained(card: DetectorCard) -> str:
     return "Its card does not say what it was trained on."
 
 
-def untested(judge: Judge) -> str:
-    """Return what a detector was never tested on, and other doubts about its verdicts on photos."""
-    doubted = "".join(f"{text[0].upper()}{text[1:]}. " for text in doubts(judge.detector.card, judge.crop))
-    return (
-        f"{doubted}Nothing says that it was tested on pictures like yours: another camera, another compression or a "
-        "newer forgery can turn its score around."
-    )
+def trained_and_doubts(judge: Judge) -> str:
+    """Return what a detector was trained on, and doubts about its verdicts on photos."""
+    doubted = "".join(f" {text[0].upper()}{text[1:]}." for text in doubts(judge.detector.card, judge.crop))
+    return f"{trained(judge.detector.card)}{doubted}"
 
 
 def cards(judges: Sequence[Judge]) -> str:
@@ -55,10 +59,10 @@ def cards(judges: Sequence[Judge]) -> str:
         card = judge.detector.card
         able = [*["heat maps"] * (judge.mapper is not None), *["answers to questions"] * (judge.client is not None)]
         more = f" Also gives {' and '.join(able)}." if able else ""
-        told = f"{trained(card)} {untested(judge)}{more}"
+        told = f"{trained_and_doubts(judge)}{more}"
         about = f"{card.description}. " if card.description else ""
         parts.append(f"<li><b>{escape(judge.name)}</b>: {escape(about)}{escape(told)}</li>")
-    return f'<ul class="m2-about">{"".join(parts)}</ul>'
+    return f'<ul class="m2-about">{"".join(parts)}</ul><p class="m2-note">{UNTESTED}</p>'
 
 
 def verdict_line(name: str, verdict: Verdict) -> str:
@@ -69,7 +73,7 @@ def verdict_line(name: str, verdict: Verdict) -> str:
     more = f" ({escape(verdict.message)})" if verdict.message else ""
     return (
         f'<p class="m2-line"><b>{escape(name)}</b>: <strong class="m2-{verdict.word}">{verdict.word}</strong> {bar} '
-        f"P(fake) {verdict.score:.3f}{more}<br><small>{meaning(verdict.score)}</small></p>"
+        f'<span class="m2-score">P(fake) {verdict.score:.3f}</span>{more}<br><small>{meaning(verdict.score)}</small></p>'
     )
 
 
@@ -88,12 +92,11 @@ def verdicts(people: Sequence[Person], judges: Sequence[Judge]) -> str:
 def foot(judges: Sequence[Judge]) -> str:
     """Return HTML of what holds for every score."""
     notes = "".join(
-        f"<li><b>{escape(judge.name)}</b>: {escape(trained(judge.detector.card))} {escape(untested(judge))}</li>"
-        for judge in judges
+        f"<li><b>{escape(judge.name)}</b>: {escape(trained_and_doubts(judge))}</li>" for judge in judges
     )
     return (
         f'<p class="m2-note">P(fake) is the detector\'s own score, fake from {FAKE_FROM:g} on; it is no probability '
-        f'that this face was forged, and no proof.</p><ul class="m2-note">{notes}</ul>'
+        f'that this face was forged, and no proof. {UNTESTED}</p><ul class="m2-note">{notes}</ul>'
     )
 
 

@@ -2,113 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from browser import Page, started
-from demo_scenes import two_faces, video
+from demo_scenes import video
+from demo_visitor import PHONE, Visitor
 from face_scenes import background
 from PIL import Image as Pillow
-from toy_demo import Brightness, Speaker
-
-pytest.importorskip("gradio", reason="gradio is not installed")
+from toy_demo import Speaker
 
 pytestmark = pytest.mark.slow
-SHOTS = os.environ.get("M2F2BENCH_SHOTS", "")
-"""A folder for screenshots, to be looked at."""
-PHONE = (390, 844)
-WAIT = 25
-
-
-@dataclass
-class Visitor:
-    """A browser at the demo's page."""
-
-    page: Page
-    address: str
-
-    def come(self, size: tuple[int, int] = (1280, 1000)) -> None:
-        self.page.cdp(
-            "Emulation.setDeviceMetricsOverride",
-            width=size[0],
-            height=size[1],
-            deviceScaleFactor=1,
-            mobile=size == PHONE,
-        )
-        self.page.driver.get("about:blank")
-        self.page.driver.get_log("performance")
-        self.page.driver.get(self.address)
-        self.until("#m2-photo input[type=file]")
-
-    def until(self, selector: str, text: str = "", seconds: float = WAIT) -> Any:
-        """Wait for an element, with a text if one is given, and return it."""
-        from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        def found(driver: Any) -> Any:
-            some = driver.find_elements("css selector", selector)
-            return next((one for one in some if text in one.get_attribute("textContent")), None)
-
-        wait = WebDriverWait(self.page.driver, seconds, 0.1, [StaleElementReferenceException])
-        try:
-            return wait.until(found)
-        except TimeoutException:
-            there = [
-                one.get_attribute("textContent") for one in self.page.driver.find_elements("css selector", selector)
-            ]
-            raise AssertionError(f"{selector} has {there}, not '{text}'") from None
-
-    def give(self, path: Path, where: str = "#m2-photo") -> None:
-        """Give a file; another one is taken away before."""
-        for button in self.page.driver.find_elements("css selector", f"{where} button[aria-label='Clear']"):
-            button.click()
-        self.until(f"{where} input[type=file]").send_keys(str(path))
-
-    def text(self, selector: str) -> str:
-        return str(self.page.one(selector).get_attribute("textContent"))
-
-    def shot(self, name: str) -> None:
-        if SHOTS:
-            size = self.page.cdp("Page.getLayoutMetrics")["cssContentSize"]
-            import base64
-
-            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-            data = self.page.cdp("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
-            Path(SHOTS, f"{name}.png").write_bytes(base64.b64decode(data))
-
-    def asked_elsewhere(self) -> list[str]:
-        """Addresses of other machines that the page asked for."""
-        urls = re.findall(
-            r'"url":"(https?://[^"]+)"', str([one["message"] for one in self.page.driver.get_log("performance")])
-        )
-        return sorted({url for url in urls if not url.startswith(self.address)})
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    from m2f2bench.demo.serve import served
-
-    with served([Speaker(), Brightness()]) as at:
-        yield at
-
-
-@pytest.fixture(scope="module")
-def visitor(address: str) -> Iterator[Visitor]:
-    with started() as driver:
-        yield Visitor(Page(driver), address)
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photos") / "two.jpg"
-    Pillow.fromarray(two_faces()).save(path, quality=95)
-    return path
 
 
 def test_two_faces_have_boxes_verdicts_maps_and_words_that_stream(visitor: Visitor, photo: Path) -> None:
@@ -201,17 +106,19 @@ def test_two_visitors_at_once_have_their_own_faces(visitor: Visitor, photo: Path
     dark = (np.asarray(Pillow.open(photo)) * 0.6).astype(np.uint8)
     Pillow.fromarray(dark).save(tmp_path / "dark.png")
     Speaker.go.set()
-    with started() as driver:
-        other = Visitor(Page(driver), visitor.address)
-        visitor.come()
+    said = []
+    visitor.come()
+    with visitor.another() as other:
         other.come()
-        visitor.give(photo)
         other.give(tmp_path / "dark.png")
-        said = []
+        visitor.turn()
+        visitor.give(photo)
         for one in (visitor, other):
+            one.turn()
             one.until("#m2-said .m2-face:nth-of-type(2)")
             one.page.one("#m2-question button").click()
         for one in (visitor, other):
+            one.turn()
             text = one.until("#m2-chat", "to <b>Determine").get_attribute("textContent")
             said.append(float(re.findall(r"of brightness (\d+)", text)[0]))
     assert said[1] == pytest.approx(0.6 * said[0], abs=3)

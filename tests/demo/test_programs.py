@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,10 @@ def panel() -> Panel:
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photos") / "two.png"
-    Pillow.fromarray(two_faces()).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def client(photo: Path) -> Iterator[Any]:
-    pytest.importorskip("gradio", reason="gradio is not installed")
+def client(address: str) -> Any:
     from gradio_client import Client
 
-    from m2f2bench.demo.serve import served
-
-    with served([Speaker(), Brightness()]) as address:
-        yield Client(address, verbose=False)
+    return Client(address, verbose=False)
 
 
 def test_faces_are_judged_by_all_and_one_failure_is_one_line(panel: Panel) -> None:

@@ -35,14 +35,14 @@ def demo(
     settle(cards, data)
     from ..demo.serve import served
 
-    _end_as_by_ctrl_c()
+    end_as_by_ctrl_c()
     with served(detector or (), host=host, port=port, finder=finder, crop=crop, device=device) as address:
         say(f"open {address} in a browser; Ctrl-C ends it, and deletes what was uploaded")
         while True:
             time.sleep(3600)
 
 
-def _end_as_by_ctrl_c() -> None:
+def end_as_by_ctrl_c() -> None:
     """Let a service manager, or a terminal that closes, end the demo as Ctrl-C does: uploads are deleted then."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

@@ -48,8 +48,9 @@ def trained(card: DetectorCard) -> str:
 
 def trained_and_doubts(judge: Judge) -> str:
     """Return what a detector was trained on, and doubts about its verdicts on photos."""
-    doubted = "".join(f" {text[0].upper()}{text[1:]}." for text in doubts(judge.detector.card, judge.crop))
-    return f"{trained(judge.detector.card)}{doubted}"
+    card = judge.detector.card
+    doubted = [text if text.startswith(card.name) else text[0].upper() + text[1:] for text in doubts(card, judge.crop)]
+    return trained(card) + "".join(f" {text}." for text in doubted)
 
 
 def cards(judges: Sequence[Judge]) -> str:
@@ -91,9 +92,7 @@ def verdicts(people: Sequence[Person], judges: Sequence[Judge]) -> str:
 
 def foot(judges: Sequence[Judge]) -> str:
     """Return HTML of what holds for every score."""
-    notes = "".join(
-        f"<li><b>{escape(judge.name)}</b>: {escape(trained_and_doubts(judge))}</li>" for judge in judges
-    )
+    notes = "".join(f"<li><b>{escape(judge.name)}</b>: {escape(trained_and_doubts(judge))}</li>" for judge in judges)
     return (
         f'<p class="m2-note">P(fake) is the detector\'s own score, fake from {FAKE_FROM:g} on; it is no probability '
         f'that this face was forged, and no proof. {UNTESTED}</p><ul class="m2-note">{notes}</ul>'

@@ -15,6 +15,7 @@ import pytest
 from demo_visitor import Visitor
 from paths import ROOT
 
+from m2f2bench.cli.demo import end_as_by_ctrl_c
 from m2f2bench.core.errors import DataError
 from m2f2bench.demo.serve import served
 
@@ -59,16 +60,17 @@ def test_it_is_opened_in_a_browser_and_ended_by_ctrl_c(visitor: Visitor, photo: 
     assert not list(tmp_path.glob("m2f2bench-demo-*"))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
-def test_a_service_manager_ends_it_as_ctrl_c_does(tmp_path: Path) -> None:
-    pytest.importorskip("gradio", reason="gradio is not installed")
-    with started_demo(tmp_path) as (process, _):
-        assert list(tmp_path.glob("m2f2bench-demo-*"))
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert err.count("\n") == 1 and process.returncode == 130
-    assert not list(tmp_path.glob("m2f2bench-demo-*"))
+def test_a_service_manager_ends_it_as_ctrl_c_does() -> None:
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        end_as_by_ctrl_c()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_port_that_is_taken_is_one_line(address: str) -> None:

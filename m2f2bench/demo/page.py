@@ -48,7 +48,7 @@ CSS = """
 .m2-key svg {display: inline} ul.m2-about, ul.m2-note, #m2-filmed ul:not(.m2-key) {padding-left: 1.2em}
 .m2-about li, ul.m2-note li {margin-left: 1em} .m2-score {white-space: nowrap}
 #m2-maps .thumbnail-lg, #m2-surest .thumbnail-lg {aspect-ratio: auto; height: auto}
-#m2-maps .caption-label, #m2-surest .caption-label {position: static; max-width: 100%; white-space: normal; text-align: left}
+#m2-maps .caption-label, #m2-surest .caption-label {position: static; max-width: 100%; white-space: normal}
 #m2-maps .grid-wrap, #m2-surest .grid-wrap {min-height: 0; max-height: none}
 #m2-video .wrap, #m2-video .mirror-wrap {max-height: 358px}
 @media (max-width: 640px) {#m2-surest .grid-container {grid-template-columns: 1fr}}

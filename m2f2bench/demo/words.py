@@ -74,7 +74,8 @@ def verdict_line(name: str, verdict: Verdict) -> str:
     more = f" ({escape(verdict.message)})" if verdict.message else ""
     return (
         f'<p class="m2-line"><b>{escape(name)}</b>: <strong class="m2-{verdict.word}">{verdict.word}</strong> {bar} '
-        f'<span class="m2-score">P(fake) {verdict.score:.3f}</span>{more}<br><small>{meaning(verdict.score)}</small></p>'
+        f'<span class="m2-score">P(fake) {verdict.score:.3f}</span>{more}<br>'
+        f"<small>{meaning(verdict.score)}</small></p>"
     )
 
 

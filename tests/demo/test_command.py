@@ -77,7 +77,7 @@ def test_a_port_that_is_taken_is_one_line(address: str) -> None:
     from toy_demo import Brightness
 
     port = int(address.rstrip("/").rsplit(":", 1)[1])
-    with pytest.raises(DataError, match=rf"^the demo cannot be served at 127.0.0.1, port {port}: ") as failure:
-        with served([Brightness()], port=port):
-            pass
+    line = rf"^the demo cannot be served at 127.0.0.1, port {port}: "
+    with pytest.raises(DataError, match=line) as failure, served([Brightness()], port=port):
+        pass
     assert "\n" not in str(failure.value)

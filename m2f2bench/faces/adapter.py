@@ -18,10 +18,10 @@ from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import class_name, installed_versions
-from ..datasets.base import Adapter, AdapterOptions, Sampler, frames_of, sampled_frames_of, stamp_of
+from ..datasets.base import Adapter, AdapterOptions, Sampler, frames_of, has_masks, sampled_frames_of, stamp_of
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.files.images import read_image
-from ..datasets.read_ahead import read_pixels, thread_count
+from ..datasets.read_ahead import about_frame, checked_mask, read_pixels, thread_count
 from ..version import __version__
 from .choose import Choice, marked_share, weight
 from .crops import Crop, CropCard, cut, load_crop
@@ -183,8 +183,23 @@ class FaceAdapter(Adapter[FaceOptions]):
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
         """Return the crop's part of the scene's mask, bool [size, size]; None if the scene has none."""
-        mask = self.scenes.mask(_scene(frame))
-        return None if mask is None else self.cut(frame).mask(mask)
+        return self.mask_of(frame)
+
+    def mask_of(self, frame: Frame, crop: Crop | None = None) -> npt.NDArray[np.bool_] | None:
+        """Return what `mask` does; `crop` is the frame's, if it was cut already.
+
+        Raises FrameError for a mask that cannot be read, DataError for one of another size than its scene.
+        """
+        scene = _scene(frame)
+        mask = about_frame(lambda: self.scenes.mask(scene), scene)
+        if mask is None:
+            return None
+        cropped = crop or self.cut(frame)
+        return cropped.mask(checked_mask(mask, scene, cropped.shape))
+
+    def has_masks(self) -> bool:
+        """Return whether the scenes may have masks."""
+        return has_masks(self.scenes)
 
     def digest(self, frame: Frame, image: Image) -> str:
         """Return a hash of the crop's pixels and of how it was made."""

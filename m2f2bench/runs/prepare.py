@@ -38,6 +38,7 @@ from ..loading import load_dataset
 from ..version import __version__
 from .prepared_forms import Form, form_of
 from .prepared_parts import RECORDS, Part, finished_rows, make_parts, parts_of
+from .prepared_texts import write_texts
 
 log = logging.getLogger("m2f2bench")
 SETTINGS, REPORT, SHEET = "prepare.json", "report.json", "sheet.png"
@@ -70,6 +71,13 @@ class Prepared:
             if status != "ok":
                 first = next(one for one in found["failures"] if one["status"] == status)
                 lines.append(f"  {status}: {number:,} frames, first '{first['id']}' ({first['message']})")
+        if found["masks"] or found["masks_unreadable"]:
+            lacking = found["masks_unreadable"]
+            lines.append(f"  masks: {found['masks']:,}" + (f", and {lacking:,} cannot be read" if lacking else ""))
+        if found["questions"] or found["questions_left_out"]:
+            left = found["questions_left_out"]
+            rest = f", and {left:,} about frames that were not taken are left out" if left else ""
+            lines.append(f"  questions: {found['questions']:,}{rest}")
         if found["videos_without_a_face"]:
             lines.append(f"  videos without any face: {found['videos_without_a_face']:,}")
         return "\n".join(lines)
@@ -116,12 +124,12 @@ def prepare(
     with holding(root):
         _begin(root, settings)
         rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
-        report = _report(settings, rows)
         _refuse_nothing(scenes.name, rows)
         _tidy(root, layout, parts, rows)
+        report = _report(settings, rows) | write_texts(adapter, rows, root)
         layout.finish(root, rows, _card(scenes, cropped, settings))
         write_json(root / REPORT, report)
-        _draw(root, settings["splits"])
+        _draw(root, settings["splits"], bool(report["masks"]))
     close_adapter(adapter)
     return Prepared(root, report)
 
@@ -210,7 +218,7 @@ def _refuse_nothing(name: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def _tidy(root: Path, form: Form, parts: Sequence[Part], rows: Sequence[dict[str, Any]]) -> None:
     """Remove what a kill left half written, and pictures and records that are not listed any more."""
-    kept = {root / row["path"] for row in rows if row["status"] == "ok"} | {part.record(root) for part in parts}
+    kept = {root / name for row in rows for name in row.get("files", ())} | {part.record(root) for part in parts}
     for folder in (*form.folders(), RECORDS):
         for path in sorted((root / folder).rglob("*"), reverse=True):  # a folder after what is in it
             if path.is_dir():
@@ -249,6 +257,8 @@ def _report(settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[st
         "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
         "groups": groups,
         "faces": numbers if found else None,
+        "masks": sum(bool(row["mask"]) for row in found),
+        "masks_unreadable": sum(bool(row["message"]) for row in found),
         "failures": [
             {k: row[k] for k in ("id", "split", "status", "message")} for one in named.values() for row in one
         ],
@@ -279,12 +289,12 @@ def _card(scenes: Dataset, cropped: Dataset, settings: dict[str, Any]) -> Datase
     return DatasetCard.model_validate(values)
 
 
-def _draw(root: Path, splits: Sequence[str]) -> None:
-    """Draw a contact sheet of the first split that has a face, `test` before the others."""
+def _draw(root: Path, splits: Sequence[str], masks: bool) -> None:
+    """Draw a contact sheet of the first split that has a face, `test` before the others; with masks, if there are."""
     prepared = load_dataset(str(root))
     for split in sorted(splits, key=lambda name: name != "test"):
         try:
-            contact_sheet(prepared.adapter, split, root / SHEET)
+            contact_sheet(prepared.adapter, split, root / SHEET, masks=masks)
             return
         except (NothingJudged, DataError):
             continue

@@ -294,7 +294,7 @@ def test_a_forked_process_has_threads_of_its_own(tmp_path: Path) -> None:
     assert outcome(faces, frames[0]) == A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-        child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]))
+        child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]), daemon=True)
         gc.collect()
         gc.freeze()  # objects of PyAV that other tests left wait for their threads where they are freed
         child.start()

@@ -169,8 +169,8 @@ def test_killed_and_repeated_it_ends_with_the_same_bytes(tmp_path: Path, monkeyp
     whole = content(tmp_path / "whole")
     assert written == len(whole) == 25
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-b"))
-    # The settings, 18 pictures, two records (of 18 and 6 frames), the manifest, the card, the report, the sheet.
-    points = (8, 18, 19, 2, 3)
+    # The settings; 12 pictures and a record; 6 pictures and a record; the manifest, the card, the report, the sheet.
+    points = (8, 12, 19, 8, 3)
     words = [sys.executable, killed_prepare.__file__, str(root), str(tmp_path / "part"), *map(str, points)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(int(signal.SIGKILL))] * len(points)

@@ -31,6 +31,11 @@ def upward(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.UpsamplingNearest2d(scale_factor=2), SeparableConv(inputs, outputs), nn.BatchNorm2d(outputs), Relu())
 
 
+def weighing() -> nn.Sequential:
+    """Return the layers that weigh the decoder's cells in one of the encoder's: [B, n, ratio², 512] to [..., 1]."""
+    return nn.Sequential(nn.Linear(2 * NODE, 1, bias=False), Relu(), nn.Softmax(2))
+
+
 class Messages(nn.Module):
     """What one depth of the decoder says to each cell of the encoder's maps (section 3.3)."""
 
@@ -47,8 +52,9 @@ class Messages(nn.Module):
         parts = F.unfold(depth, self.ratio, stride=self.ratio).view(batch, channels, -1, count)
         nodes = embed(parts.permute(0, 3, 2, 1))  # [B, n, ratio², 256]
         own = cells.transpose(1, 2)[:, :, None].expand_as(nodes)
-        weights = weigh(torch.cat([own, nodes], 3)).softmax(2)
-        return (nodes * weights).sum(2).transpose(1, 2) * gate
+        weights = weigh(torch.cat([own, nodes], 3))
+        found: torch.Tensor = (nodes * weights).sum(2).transpose(1, 2) * gate
+        return found
 
 
 class GraphReasoning(nn.Module):
@@ -68,8 +74,7 @@ class GraphReasoning(nn.Module):
         self.va_gated_b = nn.Sequential(cells(MIDDLE, NODE), nn.Sigmoid())
         self.va_gated_c = nn.Sequential(cells(MIDDLE, NODE), nn.Sigmoid())
         self.vb_embedding, self.vc_embedding = projection(256), projection(128)
-        self.reweight_ab = nn.Sequential(nn.Linear(2 * NODE, 1, bias=False))
-        self.reweight_ac = nn.Sequential(nn.Linear(2 * NODE, 1, bias=False))
+        self.reweight_ab, self.reweight_ac = weighing(), weighing()
         self.reproject = nn.Sequential(cells(3 * NODE, MIDDLE), Relu(), cells(MIDDLE, MIDDLE), nn.Dropout(DROPOUT))
         self.b, self.c = Messages(2), Messages(4)
 

@@ -158,7 +158,7 @@ class ChannelAttention(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Both streams' last maps as one: a 1×1 convolution, then channel attention on top of its maps."""
+    """Both streams' last maps as one: a 1×1 convolution, then channel attention."""
 
     def __init__(self) -> None:
         """Make the layers."""
@@ -169,7 +169,7 @@ class Fusion(nn.Module):
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return [B, 2048, h, w]."""
         joined = self.convblk(torch.cat([x, y], 1))
-        found: torch.Tensor = joined + joined * self.ca(joined)
+        found: torch.Tensor = joined * self.ca(joined)
         return found
 
 

@@ -1,8 +1,8 @@
 """Image classifiers as detectors: a network with one or two outputs, trained and loaded in one way.
 
-A network of the field is a `Classifier`, and its backend a `ClassifierDetector` that says how to build it. Two outputs
-are those of real and fake, in this order unless `fake_class` is 0; P(fake) is the softmax of fake, which is the sigmoid
-of the difference. One output is the logit of fake.
+A network of the field is a `Classifier`, and its backend a `ClassifierDetector` that says how to build it. One output
+is the logit of fake, and P(fake) its sigmoid. Two are those of real and fake, and P(fake) is the softmax of fake, which
+is the sigmoid of their difference; cross-entropy is the same loss for both.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ Variant = Literal["paper", "deepfakebench"]
 class ClassifierOptions(Settings):
     """Options that all these networks have."""
 
-    outputs: Literal[1, 2] = 2
-    """Outputs of the last layer: those of real and fake, or the logit of fake alone."""
-    fake_class: Literal[0, 1] = 1
-    """Of two outputs, which one is fake. With one output, 0 says that it is the logit of real."""
+    outputs: Literal[1, 2] = 1
+    """Outputs of the last layer: the logit of fake, or those of real and fake."""
     pretrained: str | None = None
     """Weights of ImageNet to train from: `hub` (by timm), a .safetensors or .pth file, or null (random)."""
     freeze: tuple[str, ...] = ()
@@ -60,6 +58,7 @@ class Classifier(nn.Module, abc.ABC):
     head: ClassVar[str]
     """Name of the layer that gives the outputs."""
     fake_class: int = 1
+    """Of two outputs, which one is fake."""
 
     @abc.abstractmethod
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
@@ -68,9 +67,7 @@ class Classifier(nn.Module, abc.ABC):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake, [B]: an output, or the difference of two."""
         found = self.outputs(images)
-        if found.shape[1] == 1:
-            return found[:, 0] if self.fake_class == 1 else -found[:, 0]
-        return found[:, self.fake_class] - found[:, 1 - self.fake_class]
+        return found[:, 0] if found.shape[1] == 1 else found[:, self.fake_class] - found[:, 1 - self.fake_class]
 
 
 class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
@@ -104,11 +101,9 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
     def made(cls, options: OptionsT, size: int) -> Classifier:
         """Return the network before training. Raises DetectorError for an input that it cannot take."""
         try:
-            model = cls.network(options, size)
+            return cls.network(options, size)
         except ValueError as error:
             raise DetectorError(f"{cls.__qualname__}: {error}") from None
-        model.fake_class = options.fake_class
-        return model
 
     @classmethod
     def empty(cls, options: OptionsT, size: int) -> Classifier:
@@ -120,10 +115,9 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> NetworkDetector:
         """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
-        options = cls.options(card)
-        path = trained_weights(card)
+        options, path = cls.options(card), trained_weights(card)
         model = cls.empty(options, card.input.size)
-        load_weights(model, path)
+        load_weights(model, path, outputs=(f"{model.head}.",) if options.outputs == 1 else ())
         return cls(model, card.input, device, cls.hash(path, options, card.input))
 
     @classmethod

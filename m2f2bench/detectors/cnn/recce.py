@@ -28,7 +28,9 @@ NOISE = 1e-6
 
 def upward(inputs: int, outputs: int) -> nn.Sequential:
     """Return a step of the decoder: twice the size, a separable convolution, normalisation and ReLU."""
-    return nn.Sequential(nn.UpsamplingNearest2d(scale_factor=2), SeparableConv(inputs, outputs), nn.BatchNorm2d(outputs), Relu())
+    return nn.Sequential(
+        nn.UpsamplingNearest2d(scale_factor=2), SeparableConv(inputs, outputs), nn.BatchNorm2d(outputs), Relu()
+    )
 
 
 def weighing() -> nn.Sequential:

@@ -148,7 +148,9 @@ class ChannelAttention(nn.Module):
         """Make the layers that mean and maximum share."""
         super().__init__()
         self.sharedMLP = nn.Sequential(
-            nn.Conv2d(channels, channels // 16, 1, bias=False), Relu(), nn.Conv2d(channels // 16, channels, 1, bias=False)
+            nn.Conv2d(channels, channels // 16, 1, bias=False),
+            Relu(),
+            nn.Conv2d(channels // 16, channels, 1, bias=False),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -42,11 +42,12 @@ def import_weights(
     """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of M2F2-Det's 7B model; nothing in it is
-    executed. `kind` is one of `KINDS`, and says what the file is. Every tensor of the published form must be there, with
-    its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them. `vision_tower`
-    (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower, and `detector_only` leaves the LLM out:
-    these two are for M2F2-Det. The card is written last. Returns its path. Raises M2F2BenchError for an unknown kind, a
-    file that lacks a tensor, has one too many or one of another shape, and for an `out` that is not empty.
+    executed. `kind` is one of `KINDS`, and says what the file is. Every tensor of the published form must be there,
+    with its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them.
+    `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower, and `detector_only` leaves
+    the LLM out: these two are for M2F2-Det. The card is written last. Returns its path. Raises M2F2BenchError for an
+    unknown kind, a file that lacks a tensor, has one too many or one of another shape, and for an `out` that is not
+    empty.
     """
     if kind in m2f2det.KINDS:
         return m2f2det.import_weights(file, kind, out, vision_tower, detector_only)

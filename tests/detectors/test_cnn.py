@@ -56,7 +56,7 @@ CARDS += ("recce", "ucf", "f3net-deepfakebench", "spsl-deepfakebench", "meso4-de
 def network(name: str) -> Any:
     """The network of a name in NETWORKS, with random weights and BatchNorm statistics."""
     backend, options = NETWORKS[name]
-    pool = torch.randn(5_000_000, generator=torch.Generator().manual_seed(3))
+    pool = torch.randn(10_000_000, generator=torch.Generator().manual_seed(3))
     with mock.patch("torch.nn.init.kaiming_uniform_"):  # the slow part of building, and replaced below
         model = BACKENDS.get(backend).build(size=SIZE, **options)
     for tensor, value in model.named_buffers():

@@ -97,8 +97,8 @@ def test_a_score_does_not_depend_on_its_batch_and_is_the_same_again(name: str) -
 def test_every_trained_tensor_gets_a_gradient_and_a_frozen_one_none(name: str) -> None:
     model, labels = network(name), torch.tensor([0.0, 1.0])
     frozen = next(module for module, part in model.named_modules() if isinstance(part, torch.nn.Conv2d))
+    model.train().requires_grad_(True)  # a detector takes no gradients, and networks are shared by the tests
     model.get_submodule(frozen).requires_grad_(False)
-    model.train()
     try:
         binary_cross_entropy_with_logits(model(pixels(2)), labels).backward()
         for tensor, value in model.named_parameters():
@@ -186,6 +186,26 @@ def test_the_phase_picture_keeps_the_phase_alone() -> None:
     assert np.allclose(phase_picture(image)[:, 0].numpy(), wanted, atol=1e-5)
     assert torch.allclose(phase_picture(3.0 * image), phase_picture(image), atol=1e-5)
     assert bool(phase_picture(torch.zeros(1, 3, 8, 8)).isfinite().all())
+
+
+@pytest.mark.parametrize("name", ["f3net", "spsl", "srm"])
+def test_fixed_transforms_keep_their_precision_under_autocast(name: str) -> None:
+    model, images = network(name), pixels(1)
+    parts = {"f3net": ("FAD_head", "LFS_head"), "srm": ("srm_conv0", "srm_sa.srm")}.get(name, ())
+    steps = [model.get_submodule(part) for part in parts] or [phase_picture]
+    for step in steps:
+        with torch.inference_mode():
+            exact = step(images)
+            with torch.autocast("cpu", torch.bfloat16):
+                assert torch.equal(step(images), exact)
+    model.train().requires_grad_(True)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            model(pixels(2)).sum().backward()
+        assert all(bool(value.grad.isfinite().all()) for value in model.parameters() if value.grad is not None)
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.eval()
 
 
 def test_the_kernels_are_high_passes() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import Classifier, ClassifierDetector, VariantOptions
-from .layers import pooled
+from .layers import in_full, pooled
 from .pretrained import ImageNet
 from .xception import IMAGENET, WIDTH, Xception
 
@@ -67,8 +67,9 @@ class FrequencyAwareDecomposition(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the four pictures of [B, 3, S, S] as channels, [B, 12, S, S]."""
-        spectrum = self._DCT_all @ images @ self._DCT_all_T
-        pictures = [self._DCT_all_T @ (spectrum * one()) @ self._DCT_all for one in self.filters]
+        with in_full(images):
+            spectrum = self._DCT_all @ images.float() @ self._DCT_all_T
+            pictures = [self._DCT_all_T @ (spectrum * one()) @ self._DCT_all for one in self.filters]
         return torch.cat(pictures, 1)
 
 
@@ -91,11 +92,12 @@ class LocalFrequencyStatistics(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return log10 of energies, [B, 6, S/2, S/2], of normalised images [B, 3, S, S]."""
-        grey = (images * self.luma).sum(1, keepdim=True)
-        spectra = F.conv2d(grey, self.cosines, stride=STEP, padding=WINDOW // 2 - 1).abs()
-        weights = torch.stack([one().abs().flatten() for one in self.filters])
-        energy = F.conv2d(spectra, weights[:, :, None, None])
-        return torch.log10(energy + SMALLEST)
+        with in_full(images):
+            grey = (images.float() * self.luma).sum(1, keepdim=True)
+            spectra = F.conv2d(grey, self.cosines, stride=STEP, padding=WINDOW // 2 - 1).abs()
+            weights = torch.stack([one().abs().flatten() for one in self.filters])
+            energy = F.conv2d(spectra, weights[:, :, None, None])
+            return torch.log10(energy + SMALLEST)
 
 
 class MixBlock(nn.Module):

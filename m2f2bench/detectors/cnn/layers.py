@@ -7,6 +7,14 @@ from torch import nn
 from torch.nn import functional as F
 
 
+def in_full(x: torch.Tensor) -> torch.autocast:
+    """Return a context in which arithmetic on the device of `x` is not reduced to half precision by autocast.
+
+    Fixed transforms need it: a residual is a small difference of large numbers.
+    """
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class Relu(nn.Module):
     """ReLU, in place where no gradient is taken: the map before it is then of no use to anything."""
 

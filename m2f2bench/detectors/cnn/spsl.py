@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from .base import Classifier, ClassifierDetector, VariantOptions
+from .layers import in_full
 from .pretrained import ImageNet
 from .xception import IMAGENET, Xception
 
@@ -17,9 +18,9 @@ def phase_picture(images: torch.Tensor) -> torch.Tensor:
     That is the real part of the inverse Fourier transform of the grey image's spectrum (the mean of its channels) with
     every amplitude set to 1 (section 3.2).
     """
-    spectrum = torch.fft.fft2(images.float().mean(1, keepdim=True))
-    phase = torch.angle(spectrum)
-    picture: torch.Tensor = torch.fft.ifft2(torch.polar(torch.ones_like(phase), phase)).real
+    with in_full(images):
+        phase = torch.angle(torch.fft.fft2(images.float().mean(1, keepdim=True)))
+        picture: torch.Tensor = torch.fft.ifft2(torch.polar(torch.ones_like(phase), phase)).real
     return picture
 
 

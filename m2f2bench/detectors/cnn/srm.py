@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import Classifier, ClassifierDetector, ClassifierOptions
-from .layers import Relu
+from .layers import Relu, in_full
 from .pretrained import ImageNet
 from .xception import IMAGENET, WIDTH, Xception
 
@@ -52,7 +52,8 @@ class ImageResidual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [B, 3, h, w] for [B, 3, h, w]."""
-        return F.conv2d(x, self.kernel, padding=2).clamp(-LARGEST, LARGEST)
+        with in_full(x):
+            return F.conv2d(x.float(), self.kernel, padding=2).clamp(-LARGEST, LARGEST)
 
 
 class FeatureResidual(nn.Module):
@@ -74,7 +75,8 @@ class FeatureResidual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return [B, c, h, w] for [B, c, h, w]."""
-        found = F.conv2d(x, self.kernel, padding=2, groups=self.channels).clamp(-LARGEST, LARGEST)
+        with in_full(x):
+            found = F.conv2d(x.float(), self.kernel, padding=2, groups=self.channels).clamp(-LARGEST, LARGEST)
         y: torch.Tensor = self.out_conv(found)
         return y
 

@@ -45,7 +45,8 @@ def parity() -> dict[str, Any]:
 
 def filled(name: str, salt: int = 0) -> dict[str, torch.Tensor]:
     """The salted tensors of a published file."""
-    tensors: dict[str, torch.Tensor] = recipe().state_dict(keys(name), salt, name)
+    shapes = {tensor: list(shape) for tensor, shape in keys(name).items()}  # the recipe compares them with lists
+    tensors: dict[str, torch.Tensor] = recipe().state_dict(shapes, salt, name)
     return tensors
 
 

@@ -207,6 +207,7 @@ BACKENDS = Registry(
         "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",
         "openai": "m2f2bench.detectors.openai.detector:OpenAIEndpoint",
         "timm": "m2f2bench.detectors.timm:TimmDetector",
+        "tuned": "m2f2bench.detectors.tuned.detector:TunedDetector",
         "vlm": "m2f2bench.detectors.vlm.detector:VisionLanguageModel",
     },
 )

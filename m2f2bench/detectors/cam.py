@@ -66,7 +66,7 @@ class CamDetector(Detector, Localizer):
         if not isinstance(detector, NetworkDetector):
             raise DetectorError(
                 f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take "
-                f"one of the backends timm or m2f2det, or one whose class is a NetworkDetector"
+                f"one of the backends tuned, timm or m2f2det, or one whose class is a NetworkDetector"
             )
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
@@ -177,10 +177,10 @@ def _score_weights(
 def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
     """Return the layer `name`, or else the last one with a map.
 
-    In a vision transformer of timm (patch embedding, blocks), the last one is the first norm of the last block, because
-    after it only the class token may matter. In other networks, it is the last submodule to run whose output is a map
-    of more than one cell. Raises DetectorError if there is no such layer, or if the layer `name` does not exist or has
-    no map.
+    In a vision transformer of timm (patch embedding, blocks), and in a network that names its layer of tokens
+    (`token_map()`), the last one is the first norm of the last block, because after it only the class token may matter.
+    In other networks, it is the last submodule to run whose output is a map of more than one cell. Raises DetectorError
+    if there is no such layer, or if the layer `name` does not exist or has no map.
     """
     outputs, to_map = _outputs(detector), _to_map(detector.model)
     modules, own = dict(detector.model.named_modules()), detector.card.name
@@ -193,8 +193,10 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
         )
     if not name:
         likely = [one for one, output in outputs.items() if one and output.ndim == 4]
-        tower = _transformer(detector.model)
-        if tower is not None:
+        tower, named = _transformer(detector.model), _token_map(detector.model)
+        if named is not None:
+            likely.append(named.layer)
+        elif tower is not None:
             likely.append(f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1")
         name = next((one for one in reversed(likely) if _is_map(outputs.get(one), to_map)), "")
     if not name:
@@ -230,6 +232,12 @@ def _transformer(model: nn.Module) -> str | None:
     return None
 
 
+def _token_map(model: nn.Module) -> Any:
+    """Return a network's own layer of tokens (layer, prefix, grid); None without one."""
+    own = getattr(model, "token_map", None)
+    return own() if callable(own) else None
+
+
 def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the function from a layer's output to a map, float32 [B, c, h, w].
 
@@ -240,6 +248,9 @@ def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     owner = model if not tower else model.get_submodule(tower[:-1])
     prefix = int(getattr(owner, "num_prefix_tokens", 0))
     grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None) or (0, 0)
+    named = _token_map(model)
+    if named is not None:
+        prefix, grid = named.prefix, named.grid
     last = getattr(model, "output_fmt", "") == "NHWC"
 
     def to_map(output: torch.Tensor) -> torch.Tensor:

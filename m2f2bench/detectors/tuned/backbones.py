@@ -62,7 +62,9 @@ def empty_backbone(options: TunedOptions, where: str) -> Backbone:
         return _timm(classifier(source.timm, classes=1), source, where)
     assert source.transformers is not None
     if source.transformers.config is None:
-        raise DetectorError(f"{where}: its card has weights but no options.backbone.transformers.config: train it again")
+        raise DetectorError(
+            f"{where}: its card has weights but no options.backbone.transformers.config: train it again"
+        )
     with _one_line(source.transformers, where):
         return _of_transformers(_made(source.transformers), source.transformers, options.feature, where)
 
@@ -169,7 +171,9 @@ def _without_head(model: Any, where: str) -> int:
     """
     shapes = []
     for labels in (3, 5):
-        config = type(model.config).from_dict({**model.config.to_dict(), "id2label": {i: str(i) for i in range(labels)}})
+        config = type(model.config).from_dict(
+            {**model.config.to_dict(), "id2label": {i: str(i) for i in range(labels)}}
+        )
         with torch.device("meta"):
             other = type(model)(config)
         shapes.append({name: tuple(value.shape) for name, value in other.named_parameters()})

@@ -85,7 +85,9 @@ def split_attention(backbone: nn.Module, rank: int, where: str, empty: bool = Fa
     backbone.requires_grad_(False)
     layers = attention_layers(backbone)
     if not layers:
-        raise DetectorError(f"{where}: its backbone has no linear layers in attentions, so `tune: svd` cannot split any")
+        raise DetectorError(
+            f"{where}: its backbone has no linear layers in attentions, so `tune: svd` cannot split any"
+        )
     for name, layer in layers.items():
         try:
             split = (

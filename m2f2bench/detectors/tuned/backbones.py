@@ -133,7 +133,7 @@ def _class_of(source: TransformersSource, config: Any) -> Any:
 
 
 def _own(unexpected: Any, config: Any) -> list[str]:
-    """Return a folder's unexpected tensors but those of the parts that are left out: CLIP's text tower, a classifier."""
+    """Return a folder's unexpected tensors without those of parts left out: CLIP's text tower, a classifier."""
     if config.model_type != "clip_vision_model":
         return [name for name in unexpected if not str(name).startswith(("classifier.", "head.", "pooler."))]
     left_out = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")

@@ -61,9 +61,9 @@ class TunedOptions(Settings):
     unit_norm: bool = False
     """Whether the head's input is divided by its length (GenD)."""
     tune: Tuning = "full"
-    """What is trained besides the head. `probe`: nothing; `layernorm`: every LayerNorm; `lora`: low-rank adapters, added
-    to the weights when the training ends; `svd`: the last singular triples of the attention's linear layers (Effort);
-    `full`: everything."""
+    """What is trained besides the head. `probe`: nothing; `layernorm`: every LayerNorm; `lora`: low-rank adapters,
+    added to the weights when the training ends; `svd`: the last singular triples of the attention's linear layers
+    (Effort); `full`: everything."""
     lora: LoraSettings = LoraSettings(r=8, alpha=16.0, dropout=0.0)
     """For `tune: lora`. Without `targets`: the linear layers of the attention; in a network without one, all linear
     layers and convolutions."""

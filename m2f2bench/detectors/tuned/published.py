@@ -63,8 +63,8 @@ class Form:
 FORMS = {
     "effort": Form(
         "Effort (CLIP ViT-L/14)",
-        "Yan et al., Orthogonal Subspace Decomposition for Generalizable AI-Generated Image Detection, ICML 2025, arXiv "
-        "2411.15633",
+        "Yan et al., Orthogonal Subspace Decomposition for Generalizable AI-Generated Image Detection, ICML 2025, "
+        "arXiv 2411.15633",
         "backbone.",
         "head.",
         tune="svd",
@@ -229,7 +229,7 @@ def _clip(form: Form, shapes: Shapes, path: Path) -> tuple[BackboneSource, int]:
 
 
 def _other_backbone(form: Form, name: str, path: Path, tower: str | Path | None) -> tuple[Form, BackboneSource]:
-    """Return GenD's other backbones: of timm by its name (PE), or of transformers with `tower`'s configuration (DINO)."""
+    """Return GenD's other backbones: of timm by its name (PE), or of transformers by `tower`'s configuration (DINO)."""
     form = replace(form, backbone="feature_extractor.backbone.")
     if name.startswith("vit_pe"):
         source = {"timm": {"model": name, "model_kwargs": {"dynamic_img_size": True}}}
@@ -247,8 +247,8 @@ def _other_backbone(form: Form, name: str, path: Path, tower: str | Path | None)
             config: Any = AutoConfig.from_pretrained(place)
     except Exception as error:
         raise DetectorError(
-            f"the configuration of backbone '{place}' cannot be had ({first_line(error)}): give --vision-tower a folder "
-            "with its config.json"
+            f"the configuration of backbone '{place}' cannot be loaded ({first_line(error)}): give --vision-tower a "
+            "folder with its config.json"
         ) from None
     values = {**config.to_diff_dict(), "model_type": config.model_type}
     kept = {

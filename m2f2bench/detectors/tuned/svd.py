@@ -14,8 +14,8 @@ from torch.nn import functional as F
 class SVDLinear(nn.Module):
     """A linear layer of weight `weight_main + U_residual diag(S_residual) V_residual`.
 
-    `weight_main` [out, in] and `bias` [out] are frozen; `U_residual` [out, k], `S_residual` [k] and `V_residual` [k, in]
-    are trained.
+    `weight_main` [out, in] and `bias` [out] are frozen; `U_residual` [out, k], `S_residual` [k] and `V_residual`
+    [k, in] are trained.
     """
 
     def __init__(self, inputs: int, outputs: int, rank: int, bias: bool) -> None:

@@ -22,8 +22,8 @@ from .detectors.base import Explainer as Explainer
 from .detectors.base import Localizer as Localizer
 from .detectors.base import Trainable as Trainable
 from .detectors.base import trained_weights as trained_weights
-from .detectors.m2f2det.released.importing import import_weights as import_weights
 from .detectors.network import NetworkDetector as NetworkDetector
+from .detectors.published.importing import import_weights as import_weights
 from .heatmaps.faithfulness_report import Faithfulness as Faithfulness
 from .heatmaps.localization_report import Localization as Localization
 from .heatmaps.measurement import faithfulness as faithfulness

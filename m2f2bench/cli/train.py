@@ -155,7 +155,13 @@ def merge(
 
 def import_weights(
     file: Annotated[Path, Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
-    kind: Annotated[str, Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
+    kind: Annotated[
+        str,
+        Option(
+            "--as",
+            help="What FILE is: deepfakebench-NAME, sbi, or m2f2det-released-detector or -explainer.",
+        ),
+    ],
     out: Annotated[Path, Option(help="The detector's folder; it must not exist, or be empty.")],
     vision_tower: Annotated[
         str | None,
@@ -167,8 +173,8 @@ def import_weights(
     detector_only: Annotated[bool, Option("--detector-only", help="Without the LLM of the 7B model.")] = False,
 ) -> None:
     """Make a detector from published weights; no code in their file is run."""
-    from ..detectors.m2f2det.released.importing import RECORD
-    from ..detectors.m2f2det.released.importing import import_weights as fetch
+    from ..detectors.published.importing import RECORD
+    from ..detectors.published.importing import import_weights as fetch
 
     card = fetch(file, kind, out, vision_tower, detector_only)
     _say_notes(json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"])

@@ -251,12 +251,15 @@ def _load(model: nn.Module, shapes: Shapes, read: Callable[[str], torch.Tensor],
     wanted = bound(shapes_of(own))
     check_shapes(wanted, bound(shapes), path, type(model).__name__)
     model.load_state_dict(
-        {name: _checked(read(name), own[name], name, path, name in learned) for name in wanted}, strict=False
+        {name: finite(read(name), own[name], name, path, name in learned) for name in wanted}, strict=False
     )
 
 
-def _checked(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
-    """Return a tensor after checking its type and values. A buffer may have infinite values, as masks have."""
+def finite(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
+    """Return a tensor after checking its type and values against `own`. A buffer (not `learned`) may be infinite.
+
+    `name` and `path` are for messages. Raises DetectorError.
+    """
     kind, wanted = (str(value.dtype).removeprefix("torch.") for value in (tensor, own))
     if tensor.is_floating_point() != own.is_floating_point() or tensor.is_complex() != own.is_complex():
         raise DetectorError(

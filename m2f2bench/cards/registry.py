@@ -206,6 +206,7 @@ BACKENDS = Registry(
         "f3net": "m2f2bench.detectors.cnn.f3net:F3NetDetector",
         "random": "m2f2bench.detectors.controls:RandomDetector",
         "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",
+        "lsda": "m2f2bench.detectors.cnn.lsda:LsdaDetector",
         "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",
         "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",
         "meso4": "m2f2bench.detectors.cnn.meso:Meso4Detector",

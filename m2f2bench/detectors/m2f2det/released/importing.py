@@ -155,13 +155,9 @@ def import_weights(
     M2F2BenchError for a file that lacks a tensor, has one too many or one of another shape, for another variant's file,
     for an LLM without its configuration or tokenizer, and for an `out` that is not empty.
     """
-    from ...tuned import published as tuned
-
     file, out = Path(file).expanduser(), Path(out).expanduser()
-    if kind in tuned.KINDS and not detector_only:
-        return tuned.import_tuned(file, kind, out, vision_tower)
     if kind not in KINDS:
-        raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, (*KINDS, *tuned.KINDS))}")
+        raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
     with holding_vacant(out):
         published = Published(file, kind, vision_tower, detector_only)
         card = _card(kind, published.options())

@@ -16,7 +16,7 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError
-from ..training.device import own_draws, pick_device
+from ..training.device import channels_last, own_draws, pick_device
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import Trainable, check_options, object_fingerprint, trained_weights
@@ -148,7 +148,7 @@ class NetworkDetector(Trainable):
     def __init__(self, model: nn.Module, settings: InputSettings, device: str, fingerprint: str) -> None:
         """`model` is put into eval mode, on `device`; `fingerprint` identifies weights and options."""
         self.device = pick_device(device)
-        self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = channels_last(model.eval().requires_grad_(False).to(self.device))
         self.settings, self._fingerprint = settings, fingerprint
         self.normalise = Normalise(settings, reuse=True)
         self.preprocessing = str(settings)

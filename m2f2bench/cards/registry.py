@@ -205,6 +205,7 @@ BACKENDS = Registry(
         "efficientnet-b4": "m2f2bench.detectors.cnn.efficientnet:EfficientNetDetector",
         "f3net": "m2f2bench.detectors.cnn.f3net:F3NetDetector",
         "random": "m2f2bench.detectors.controls:RandomDetector",
+        "forada": "m2f2bench.detectors.forada.detector:ForadaDetector",
         "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",
         "lsda": "m2f2bench.detectors.cnn.lsda:LsdaDetector",
         "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",

@@ -72,6 +72,8 @@ class CamDetector(Detector, Localizer):
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
         self.cam_class = optional(f"pytorch_grad_cam:{METHODS[method]}", "grad-cam", "cam", f"--cam {method}")
+        if method == "scorecam" and getattr(_token_map(detector.model), "times", 1) > 1:
+            raise DetectorError(f"detector '{detector.card.name}' judges clips, of which --cam scorecam has no maps")
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""
@@ -105,7 +107,11 @@ class CamDetector(Detector, Localizer):
         A map does not depend on the rest of the batch (up to rounding). The network keeps no hooks.
         """
         maps = [self._maps(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
-        heat = np.maximum(np.concatenate(maps), 0.0)
+        found = np.concatenate(maps)
+        times = getattr(_token_map(self.detector.model), "times", 1)
+        if times > 1 and found.shape[1] % times == 0:  # of a clip: the maps of its moments, one above the other
+            found = found.reshape(len(found), times, -1, found.shape[2]).mean(axis=1)
+        heat = np.maximum(found, 0.0)
         highest = heat.max(axis=(1, 2), keepdims=True)
         return np.asarray(np.divide(heat, highest, out=np.zeros_like(heat), where=highest > 0.0))
 
@@ -250,7 +256,7 @@ def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None) or (0, 0)
     named = _token_map(model)
     if named is not None:
-        prefix, grid = named.prefix, named.grid
+        prefix, grid = named.prefix, (named.times * named.grid[0], named.grid[1])
     last = getattr(model, "output_fmt", "") == "NHWC"
 
     def to_map(output: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ def pictures() -> list[np.ndarray]:
 def network(card: DetectorCard, seed: int = 0) -> TunedNetwork:
     torch.manual_seed(seed)
     model, _ = build(tuned_options(card), card)
-    freeze_unread(model, 32, "here")
+    freeze_unread(model, 32, "here", card.options.get("frames", 1))
     return model
 
 
@@ -61,7 +61,8 @@ def test_trained_tensors_get_a_gradient_and_frozen_ones_none(backbone: str, way:
     model = network(tuned_card(backbone, way)).train()
     optimizer = torch.optim.SGD([value for value in model.parameters() if value.requires_grad], lr=0.1)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    shape = (4, 4, 3, 32, 32) if backbone == "videomae" else (4, 3, 32, 32)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     steep: set[str] = set()
     for _ in range(2):  # at the first step half of each adapter has a gradient of zero: the other half is zero
         optimizer.zero_grad()

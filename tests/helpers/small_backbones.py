@@ -41,6 +41,9 @@ BACKBONES = {
         {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
         "ResNetForImageClassification",
     ),
+    "videomae": transformers(
+        {"model_type": "videomae", "num_frames": 4, "tubelet_size": 2, **VIT}, "VideoMAEForVideoClassification"
+    ),
     "pe": timm("vit_pe_core_tiny_patch16_384", img_size=32, depth=2),
     "timm-vit": timm("test_vit", img_size=32),
     "timm-resnet": timm("test_resnet", zero_init_last=False),
@@ -55,4 +58,6 @@ def tuned_card(backbone: str, tune: str = "full", **more: Any) -> DetectorCard:
     options = {"backbone": BACKBONES[backbone], "tune": tune, **more}
     if backbone == "clip-projected":
         options["feature"] = "projected"
+    if backbone == "videomae":
+        options["frames"] = 4
     return DetectorCard(name=f"small-{backbone}", backend="tuned", input={"size": 32}, options=options)

@@ -1,7 +1,8 @@
 """The student of LSDA (Yan et al., CVPR 2024): the part of the method that judges images.
 
-"Transcending Forgery Specificity with Latent Space Augmentation", arXiv 2311.11278. The teachers, the encoder of real faces
-and the fusion serve its training only, and that is not part of this package: the student is trained with cross-entropy.
+"Transcending Forgery Specificity with Latent Space Augmentation", arXiv 2311.11278. The teachers, the encoder of real
+faces and the fusion serve its training only, and that is not part of this package: the student is trained with
+cross-entropy.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from ...core.written import Written
 from ...version import __version__
 from ..cnn.base import Classifier, ClassifierDetector
 from ..m2f2det.released import importing as m2f2det
-from ..weights.load import check_shapes, finite, open_weights, shapes_of
 from ..tuned import published as tuned
+from ..weights.load import check_shapes, finite, open_weights, shapes_of
 from . import parts
 from .forms import FORMS, LICENCE, Form
 from .parts import Shapes
@@ -43,11 +43,13 @@ def import_weights(
     """Write published weights as a detector's folder: `model.safetensors`, `card.yaml`, `import.json`, and `llm/`.
 
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of M2F2-Det's 7B model; nothing in it is
-    executed. `kind` is one of `KINDS`, and says what the file is. Every tensor of the published form must be there, with
-    its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them. `vision_tower`
-    (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower in M2F2-Det, and is the backbone of a file
-    that has none (UnivFD's); `detector_only` leaves M2F2-Det's LLM out. The card is written last. Returns its path. Raises M2F2BenchError for an unknown kind, a
-    file that lacks a tensor, has one too many or one of another shape, and for an `out` that is not empty.
+    executed. `kind` is one of `KINDS`, and says what the file is. Every tensor of the published form must be there,
+    with its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them.
+    `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower in M2F2-Det, and is the
+    backbone of a file that has none (UnivFD's); `detector_only` leaves M2F2-Det's LLM out. The card is written last.
+    Returns its path.
+    Raises M2F2BenchError for an unknown kind, a file that lacks a tensor, has one too many or one of another shape, and
+    for an `out` that is not empty.
     """
     if kind in m2f2det.KINDS:
         return m2f2det.import_weights(file, kind, out, vision_tower, detector_only)

@@ -19,8 +19,8 @@ from ..weights.pretrained import check_report, quiet
 from .options import BackboneSource, Feature, TransformersSource, TunedOptions
 
 CLIP = ("clip", "clip_vision_model")
-CLASSIFIER = "ForImageClassification"
-"""End of the names of transformers' image classifiers."""
+CLASSIFIER = ("ForImageClassification", "ForVideoClassification")
+"""Ends of the names of transformers' classifiers of images and of videos."""
 
 
 @dataclass

@@ -20,10 +20,12 @@ class TokenMap(NamedTuple):
     layer: str
     prefix: int
     grid: tuple[int, int]
+    times: int = 1
+    """Of a clip: grids that follow each other in time; the prefix is followed by times · rows · columns tokens."""
 
 
 class TunedNetwork(nn.Module):
-    """A backbone and a linear head. Images [B, 3, S, S] become the logit of fake, [B]."""
+    """A backbone and a linear head. Images [B, 3, S, S], or clips [B, T, 3, S, S], become the logit of fake, [B]."""
 
     def __init__(self, backbone: Backbone, unit_norm: bool) -> None:
         """Draw the head's weights near zero, from torch's generator."""
@@ -65,4 +67,6 @@ class TunedNetwork(nn.Module):
             return None
         registers = int(getattr(config, "num_register_tokens", 0) or 0)
         classes = 0 if "siglip" in str(getattr(config, "model_type", "")) else 1
-        return TokenMap(f"backbone.{named[-1]}", classes + registers, (size // patch, size // patch))
+        times = int(getattr(config, "num_frames", 1)) // int(getattr(config, "tubelet_size", 1))
+        prefix = 0 if times > 1 else classes + registers
+        return TokenMap(f"backbone.{named[-1]}", prefix, (size // patch, size // patch), times)

@@ -58,6 +58,8 @@ class TunedOptions(Settings):
     """The head's input. `pooled`: the model's own pooled output; `projected`: CLIP's image embedding; `cls`: the first
     token of the last layer; `classifier`: what the model's own classifier would read. None: `classifier` for timm
     models and image classifiers, else `pooled`. Filled in by training."""
+    frames: int = Field(default=1, ge=1, le=256)
+    """Frames of one video that are judged together, as a video model needs (16 for VideoMAE); 1: single images."""
     unit_norm: bool = False
     """Whether the head's input is divided by its length (GenD)."""
     tune: Tuning = "full"

@@ -1,4 +1,4 @@
-"""Published weights of tuned CLIPs: Effort, UnivFD, GenD and DF40's CLIP, as `tuned` detectors.
+"""Published weights of tuned CLIPs: Effort, UnivFD, GenD, DF40's CLIP and Forensics Adapter, as detectors.
 
 Names of tensors are facts of the authors' files. Two outputs, 0 real and 1 fake, become one logit: the sigmoid of their
 difference is the softmax of the second.
@@ -104,7 +104,7 @@ UNIVFD = Form(
     fit="cut",
     notes=("trained on pictures of ProGAN, not on faces: compare it where that is said",),
 )
-KINDS = (*FORMS, "univfd")
+KINDS = (*FORMS, "univfd", "forada")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def import_tuned(file: Path, kind: str, out: Path, tower: str | Path | None = No
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
     with holding_vacant(out):
         source = Tensors(file)
-        read = _univfd(source, tower) if kind == "univfd" else _whole(source, kind, tower)
+        read = _read(source, kind, tower)
         write_tensors(out / WEIGHTS, read.tensors, {"architecture": f"tuned {kind}"})
         record = {
             "kind": kind,
@@ -144,6 +144,18 @@ def import_tuned(file: Path, kind: str, out: Path, tower: str | Path | None = No
         write_json(out / RECORD, record)
         write_text(out / CARD, yaml.safe_dump({"name": kind, **read.card}, sort_keys=False, allow_unicode=True))
     return Written(out / CARD)
+
+
+def _read(source: Tensors, kind: str, tower: str | Path | None) -> _Read:
+    """Read a file of one of KINDS."""
+    if kind == "univfd":
+        return _univfd(source, tower)
+    if kind == "forada":
+        from ..forada.published import NOTES, read_forada
+
+        card, tensors, unused = read_forada(source, plain_names(source.names(), {}, source.path))
+        return _Read({**card, "weights": WEIGHTS, "licence": LICENCE}, tensors, unused, [*NOTES])
+    return _whole(source, kind, tower)
 
 
 def plain_names(names: list[str], words: Mapping[str, str], path: Path) -> dict[str, str]:

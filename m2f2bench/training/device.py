@@ -24,7 +24,7 @@ def channels_last(module: nn.Module) -> nn.Module:
     """
     if any(value.ndim == 5 for value in module.parameters()):
         return module
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return module.to(memory_format=torch.channels_last)
 
 
 def pick_device(device: str) -> torch.device:

@@ -105,7 +105,7 @@ class SideTransformer(nn.Module):
 
     def positions(self, grid: int) -> torch.Tensor:
         """Return the positions [1, grid², d], resized bilinearly."""
-        table = self.pos_embed.transpose(1, 2).unflatten(2, (SIDE_GRID, SIDE_GRID))
+        table = self.pos_embed.transpose(1, 2).reshape(1, -1, SIDE_GRID, SIDE_GRID)
         return F.interpolate(table, (grid, grid), mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
 
 
@@ -133,7 +133,7 @@ class Adapter(nn.Module):
         for block in blocks[:-1]:
             x = block(x) + places
         x = blocks[-1](x)
-        patches = x[:, count:].transpose(1, 2).unflatten(2, (grid, grid))
+        patches = x[:, count:].transpose(1, 2).reshape(len(x), -1, grid, grid)
         biases: torch.Tensor = self.mask_decoder(x[:, :count], patches)
         return biases
 

@@ -96,7 +96,8 @@ class ClipNormalise(Normalise):
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the model's input on the device of `images`."""
-        return super().__call__(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        made = super().__call__(images.flatten(0, 1))
+        return made.view(*images.shape[:2], *made.shape[1:])
 
 
 def _train(job: TrainingJob, options: TunedOptions) -> FitReport:

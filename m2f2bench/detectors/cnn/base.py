@@ -116,15 +116,19 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
     def from_card(cls, card: DetectorCard, device: str = "auto") -> NetworkDetector:
         """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
         options, path = cls.options(card), trained_weights(card)
+        fake: int | None = getattr(card, "fake_class", None)
         model = cls.empty(options, card.input.size)
-        load_weights(model, path, outputs=(f"{model.head}.",) if options.outputs == 1 else ())
-        return cls(model, card.input, device, cls.hash(path, options, card.input))
+        load_weights(model, path, outputs=(f"{model.head}.",) if options.outputs == 1 else (), fake=fake)
+        if options.outputs == 2 and fake is not None:
+            model.fake_class = fake
+        return cls(model, card.input, device, cls.hash(path, options, card.input, fake))
 
     @classmethod
-    def hash(cls, path: Path, options: OptionsT, settings: InputSettings) -> str:
+    def hash(cls, path: Path, options: OptionsT, settings: InputSettings, fake: int | None = None) -> str:
         """Return 16 hex digits over what decides a score, with the variant in front of them if there are several."""
         content = options.model_dump(mode="json", exclude={"pretrained", "freeze"})
-        digits = file_fingerprint(path, cls.__qualname__, json.dumps(content, sort_keys=True), str(settings))
+        order = () if fake is None else (f"fake {fake}",)
+        digits = file_fingerprint(path, cls.__qualname__, json.dumps(content, sort_keys=True), str(settings), *order)
         return f"{content['variant']}-{digits}" if "variant" in content else digits
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -40,8 +40,8 @@ class MesoHead(Classifier):
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, [B, 1 or 2]."""
         flat = self.dropout(self.maps(images).flatten(1))
-        hidden = self.dropout(F.leaky_relu(self.backbone.fc1(flat), 0.1))
-        y: torch.Tensor = self.backbone.fc2(hidden)
+        net: Any = self.backbone
+        y: torch.Tensor = net.fc2(self.dropout(F.leaky_relu(net.fc1(flat), 0.1)))
         return y
 
 

@@ -19,7 +19,8 @@ def phase_picture(images: torch.Tensor) -> torch.Tensor:
     """
     spectrum = torch.fft.fft2(images.float().mean(1, keepdim=True))
     phase = torch.angle(spectrum)
-    return torch.fft.ifft2(torch.polar(torch.ones_like(phase), phase)).real
+    picture: torch.Tensor = torch.fft.ifft2(torch.polar(torch.ones_like(phase), phase)).real
+    return picture
 
 
 class Spsl(Classifier):

@@ -19,6 +19,8 @@ from .xception import IMAGENET, WIDTH, Xception
 
 LARGEST = 3.0
 """Residuals are clipped to ±3."""
+RATIO = 16
+"""Of the channel attention."""
 MIDDLE = 728
 """Channels of the maps that attend to each other."""
 
@@ -142,7 +144,7 @@ class DualAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """A weight for each channel from its mean and its maximum (ratio 16)."""
+    """A weight for each channel from its mean and its maximum."""
 
     def __init__(self, channels: int) -> None:
         """Make the layers that mean and maximum share."""

@@ -5,6 +5,7 @@ The names of layers are those of the ImageNet weights that the field starts from
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -33,7 +34,7 @@ class Block(nn.Module):
         middle = outputs if grow else inputs
         widths = [inputs, *[middle] * (count - 1), outputs]
         layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (before, after) in enumerate(pairwise(widths)):
             # The first ReLU must not write into the block's input, which also goes around.
             layers += [nn.ReLU() if i == 0 else Relu(), SeparableConv(before, after), nn.BatchNorm2d(after)]
         if stride != 1:

@@ -1,7 +1,7 @@
 """Forms of published files: which network each holds, under which names, and what in it no score depends on.
 
-Everything here is data, without torch: `importing` builds a network and compares it with a file. Facts are from the files
-and the code of DeepfakeBench (v1.0.1) and SBI.
+Everything here is data, without torch: `importing` builds a network and compares it with a file. Facts are from the
+files and the code of DeepfakeBench (v1.0.1) and SBI.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 LICENCE = "that of the published weights: see where they were fetched"
 BENCH = "Yan et al., DeepfakeBench, NeurIPS 2023 Datasets and Benchmarks, https://github.com/SCLBD/DeepfakeBench"
 TRAINED = (
-    "DeepfakeBench says that it trains on FaceForensics++ c23: the file does not, so name on the card what this one was "
-    "trained on (`training_datasets`)"
+    "DeepfakeBench says that it trains on FaceForensics++ c23; the file does not say it: name what this one was "
+    "trained on as `training_datasets` on the card"
 )
 HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -89,8 +89,8 @@ DEEPFAKEBENCH = {
         "Ni et al., CORE, CVPR workshops 2022",
         unused="after_backbone",
         why=ADJUST,
-        deviates="its consistency loss compares the halves of a batch, which are different images without augmentation, "
-        "instead of two views of one image",
+        deviates="its consistency loss compares the halves of a batch, which are different images and unaugmented, "
+        "and not two views of one image",
     ),
     "meso4": Form(
         "meso4",
@@ -188,8 +188,8 @@ FORMS: dict[str, Form] = {
         input={"size": 380, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
         source="https://github.com/mapooon/SelfBlendedImages",
         notes=(
-            "SBI crops faces with a margin of 12.5% (`--crop sbi`), judges 32 frames a video, and takes the highest score "
-            "of a frame's faces (`-p sbi`)",
+            "SBI crops faces with a margin of 12.5% (`--crop sbi`), judges 32 frames a video, and takes the highest "
+            "score of a frame's faces (`-p sbi`)",
         ),
     ),
 }

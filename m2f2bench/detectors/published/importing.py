@@ -47,9 +47,8 @@ def import_weights(
     with its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them.
     `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower in M2F2-Det, and is the
     backbone of a file that has none (UnivFD's); `detector_only` leaves M2F2-Det's LLM out. The card is written last.
-    Returns its path.
-    Raises M2F2BenchError for an unknown kind, a file that lacks a tensor, has one too many or one of another shape, and
-    for an `out` that is not empty.
+    Returns its path. Raises M2F2BenchError for an unknown kind, a file that lacks a tensor, has one too many or one of
+    another shape, and for an `out` that is not empty.
     """
     if kind in m2f2det.KINDS:
         return m2f2det.import_weights(file, kind, out, vision_tower, detector_only)

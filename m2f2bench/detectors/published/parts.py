@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from ..cnn.ucf import HIDDEN, WIDTH, CommonFeatures
+from ..cnn.ucf import CommonFeatures, Head
 from ..cnn.xception import Xception
 from ..weights.load import shapes_of
 
@@ -63,9 +62,7 @@ def ucf() -> Shapes:
     """Return what UCF's file has and does not use."""
     with torch.device("meta"):
         specific = shapes_of(CommonFeatures().state_dict())
-        head = shapes_of(
-            nn.Sequential(nn.Linear(WIDTH, HIDDEN), nn.LeakyReLU(), nn.Linear(HIDDEN, METHODS)).state_dict()
-        )
+        head = shapes_of(Head(METHODS, 0.0).state_dict())
     decoder: Shapes = {"conv_last.weight": (3, 64, 1, 1), "conv_last.bias": (3,)}
     for step, (inputs, outputs) in {"3": (512, 256), "2": (256, 128), "1": (128, 64)}.items():
         for layer, channels in (("0", inputs), ("2", outputs)):
@@ -76,5 +73,5 @@ def ucf() -> Shapes:
         ("encoder_c", xception()),
         ("con_gan", decoder),
         ("block_spe", specific),
-        ("head_spe", {f"mlp.{name}": shape for name, shape in head.items()}),
+        ("head_spe", head),
     )

@@ -78,6 +78,8 @@ def effort_file(prefix: str = "module.") -> tuple[dict[str, torch.Tensor], nn.Mo
 def test_effort(prefix: str, pictures, tmp_path: Path) -> None:
     tensors, model, head = effort_file(prefix)
     torch.save(tensors, tmp_path / "effort.pth")
+    with pytest.raises(DetectorError, match="leave --vision-tower out"):
+        import_weights(tmp_path / "effort.pth", "effort", tmp_path / "out", vision_tower=tmp_path)
     import_weights(tmp_path / "effort.pth", "effort", tmp_path / "out")
     detector = load_detector(str(tmp_path / "out"), "cpu")
     assert detector.settings.size == 32 and detector.settings.mean[0] == pytest.approx(0.48145466)

@@ -105,6 +105,8 @@ UNIVFD = Form(
     notes=("trained on pictures of ProGAN, not on faces: compare it where that is said",),
 )
 KINDS = (*FORMS, "univfd", "forada")
+WITH_TOWER = ("univfd", "gend")
+"""Kinds whose file may need another model's folder."""
 
 
 @dataclass
@@ -129,6 +131,8 @@ def import_tuned(file: Path, kind: str, out: Path, tower: str | Path | None = No
 
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
+    if tower is not None and kind not in WITH_TOWER:
+        raise DetectorError(f"weights of the kind {kind} have their own image tower: leave --vision-tower out")
     with holding_vacant(out):
         source = Tensors(file)
         read = _read(source, kind, tower)

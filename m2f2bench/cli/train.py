@@ -159,7 +159,8 @@ def import_weights(
         str,
         Option(
             "--as",
-            help="What FILE is: deepfakebench-NAME, sbi, or m2f2det-released-detector or -explainer.",
+            help="What FILE is: deepfakebench-NAME, sbi, lsda, effort, univfd, gend, df40-clip, forada, or "
+            "m2f2det-released-detector or -explainer.",
         ),
     ],
     out: Annotated[Path, Option(help="The detector's folder; it must not exist, or be empty.")],
@@ -167,7 +168,8 @@ def import_weights(
         str | None,
         Option(
             metavar="FILE|DIR|NAME",
-            help="CLIP's image tower instead of the one in FILE: a file, a folder of a CLIP, or its name on the hub.",
+            help="CLIP's image tower instead of the one in FILE, or for a FILE without one: a file, a folder of a "
+            "CLIP, or its name on the hub.",
         ),
     ] = None,
     detector_only: Annotated[bool, Option("--detector-only", help="Without the LLM of the 7B model.")] = False,

@@ -49,6 +49,15 @@ class Detector(abc.ABC):
     seed: int | None = None
 
     @classmethod
+    def clip_frames(cls, card: DetectorCard) -> int:
+        """Return how many frames of one video the detector of a card judges together; here 1.
+
+        With more, `prepare` gets RGB uint8 [T, H, W, 3] for a clip, and [H, W, 3] for a single picture, which stands
+        for a clip of T times the same.
+        """
+        return 1
+
+    @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> Detector:
         """Build the detector that a card describes. Here, `options` are the constructor's keyword arguments."""
         return cls(**check_options(cls, card))

@@ -131,7 +131,7 @@ def _options(card: DetectorCard) -> TimmOptions:
     return validate(TimmOptions, card.options, f"options of detector '{card.name}'")
 
 
-def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
+def own_input(card: DetectorCard, options: TimmSource) -> InputSettings:
     """Return the card's input, with unset values taken from the network's own configuration.
 
     Fit and crop depend on the size: they are taken only if the card sets none of the three. Raises DetectorError if the
@@ -158,7 +158,7 @@ def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
     )
 
 
-def _configuration(options: TimmOptions) -> dict[str, Any]:
+def _configuration(options: TimmSource) -> dict[str, Any]:
     """Return timm's configuration of the architecture; for one on the hub, that of the model created."""
     import timm
 

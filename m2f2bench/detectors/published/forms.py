@@ -33,6 +33,8 @@ class Form:
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the backend, beside two outputs."""
     input: dict[str, Any] = field(default_factory=lambda: {"size": 256, **HALVES})
+    training: tuple[str, ...] = ()
+    """Beginnings of names of parts that serve the training only: left out, whatever their shapes."""
     unused: str = ""
     """The function of `parts` that gives names and shapes of tensors that the file has and no score depends on."""
     why: str = ""
@@ -66,6 +68,12 @@ def _efficientnet(backbone: str, head: str) -> Callable[[str], str]:
 
 def _resnet(name: str) -> str:
     from ..cnn.resnet import published_name
+
+    return published_name(name)
+
+
+def _lsda(name: str) -> str:
+    from ..cnn.lsda import published_name
 
     return published_name(name)
 
@@ -159,6 +167,18 @@ DEEPFAKEBENCH = {
     ),
 }
 FORMS: dict[str, Form] = {
+    "lsda": Form(
+        "lsda",
+        "LSDA (its student)",
+        "Yan et al., Transcending Forgery Specificity with Latent Space Augmentation, CVPR 2024",
+        _lsda,
+        training=(
+            *(f"model.{part}." for part in ("encoders_f", "encoder_c", "fc_weights", "mlp")),
+            "model.student_encoder.model._fc.",
+        ),
+        why="teachers, the encoder of real faces and the fusion serve the training only",
+        notes=(),
+    ),
     **{f"deepfakebench-{name}": form for name, form in DEEPFAKEBENCH.items()},
     "sbi": Form(
         "efficientnet-b4",

@@ -22,13 +22,14 @@ from ...core.written import Written
 from ...version import __version__
 from ..cnn.base import Classifier, ClassifierDetector
 from ..m2f2det.released import importing as m2f2det
+from ..tuned import published as tuned
 from ..weights.load import check_shapes, finite, open_weights, shapes_of
 from . import parts
 from .forms import FORMS, LICENCE, Form
 from .parts import Shapes
 
 CARD, RECORD, WEIGHTS = m2f2det.CARD, m2f2det.RECORD, m2f2det.WEIGHTS
-KINDS: tuple[str, ...] = (*m2f2det.KINDS, *FORMS)
+KINDS: tuple[str, ...] = (*m2f2det.KINDS, *FORMS, *tuned.KINDS)
 WRAPPER = "module."
 """What DistributedDataParallel puts before every name."""
 WORDS = {"base_model.": "backbone.", "classifier.": "head."}
@@ -44,14 +45,16 @@ def import_weights(
     `file` is a checkpoint (.pth, .pt, .bin), a .safetensors, or the folder of M2F2-Det's 7B model; nothing in it is
     executed. `kind` is one of `KINDS`, and says what the file is. Every tensor of the published form must be there,
     with its shape, and no other. Tensors that no score depends on are left out, and `import.json` names them.
-    `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower, and `detector_only` leaves
-    the LLM out: these two are for M2F2-Det. The card is written last. Returns its path. Raises M2F2BenchError for an
-    unknown kind, a file that lacks a tensor, has one too many or one of another shape, and for an `out` that is not
-    empty.
+    `vision_tower` (a file, a CLIP's folder, a name on the hub) replaces CLIP's image tower in M2F2-Det, and is the
+    backbone of a file that has none (UnivFD's); `detector_only` leaves M2F2-Det's LLM out. The card is written last.
+    Returns its path. Raises M2F2BenchError for an unknown kind, a file that lacks a tensor, has one too many or one of
+    another shape, and for an `out` that is not empty.
     """
     if kind in m2f2det.KINDS:
         return m2f2det.import_weights(file, kind, out, vision_tower, detector_only)
-    if kind not in FORMS:
+    if kind in tuned.KINDS and not detector_only:
+        return tuned.import_tuned(Path(file).expanduser(), kind, Path(out).expanduser(), vision_tower)
+    if kind not in KINDS:
         raise DetectorError(f"unknown kind of weights '{kind}'{near(kind, KINDS)}")
     if vision_tower is not None or detector_only:
         raise DetectorError(f"weights of the kind {kind} have no tower and no LLM: leave these options out")
@@ -102,7 +105,9 @@ def write_form(file: Path, kind: str, form: Form, out: Path) -> dict[str, Any]:
     network = network_of(form)
     expected, stored = expected_shapes(form, network), open_weights(file)
     names = published_names(stored.tensors, expected)
-    check_shapes(expected, {name: stored.tensors[there].shape for name, there in names.items()}, file, kind)
+    left_out = [name for name in names if form.training and name.startswith(form.training)]
+    shapes = {name: stored.tensors[there].shape for name, there in names.items() if name not in left_out}
+    check_shapes(expected, shapes, file, kind)
     tensors = {}
     learned = {name for name, _ in network.named_parameters()}
     for name, own in network.state_dict().items():
@@ -110,11 +115,12 @@ def write_form(file: Path, kind: str, form: Form, out: Path) -> dict[str, Any]:
         tensor = finite(stored.tensors[names[there]].read(), own, there, file, name in learned)
         tensors[name] = tensor.to(own.dtype)
     write_tensors(out / WEIGHTS, tensors, {"architecture": form.backend})
-    return _record(file, kind, form, expected, {form.names(name) for name in tensors}, stored.stubbed)
+    used = {form.names(name) for name in tensors}
+    return _record(file, kind, form, [*expected, *left_out], used, stored.stubbed)
 
 
 def _record(
-    file: Path, kind: str, form: Form, expected: Shapes, used: set[str], stubbed: Collection[str]
+    file: Path, kind: str, form: Form, expected: Collection[str], used: set[str], stubbed: Collection[str]
 ) -> dict[str, Any]:
     """Return the content of `import.json`; `expected` and `used` are names in the file."""
     unused, notes = [name for name in expected if name not in used], []

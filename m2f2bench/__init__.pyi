@@ -32,6 +32,7 @@ from .inference.predictions import Predictions as Predictions
 from .inference.predictions import predict as predict
 from .leaderboards.board import Board as Board
 from .leaderboards.leaderboard import leaderboard as leaderboard
+from .loading import detector_from as detector_from
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
 from .metrics.metric import Metric as Metric

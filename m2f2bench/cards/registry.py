@@ -203,10 +203,13 @@ BACKENDS = Registry(
         "constant": "m2f2bench.detectors.controls:ConstantDetector",
         "random": "m2f2bench.detectors.controls:RandomDetector",
         "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",
+        "hf-classifier": "m2f2bench.detectors.runtimes.hf_classifier:HuggingFaceClassifier",
         "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",
         "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",
+        "onnx": "m2f2bench.detectors.runtimes.onnx:OnnxDetector",
         "openai": "m2f2bench.detectors.openai.detector:OpenAIEndpoint",
         "timm": "m2f2bench.detectors.timm:TimmDetector",
+        "torchscript": "m2f2bench.detectors.runtimes.torchscript:TorchScriptDetector",
         "vlm": "m2f2bench.detectors.vlm.detector:VisionLanguageModel",
     },
 )

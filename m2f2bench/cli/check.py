@@ -10,6 +10,7 @@ from typer import Argument, Option
 from ..core.errors import CheckFailed
 from . import complete
 from .options import (
+    AsOption,
     CardsOption,
     CropOption,
     DataOption,
@@ -18,12 +19,15 @@ from .options import (
     DetectorNamed,
     DeviceOption,
     FacesOption,
+    FakeClassOption,
     FinderOption,
     JsonOption,
     OwnMetricOption,
     RedrawOption,
     SignaturesOption,
     SplitOption,
+    TrustOption,
+    given,
     settle,
 )
 from .output import echo_json, print_report, require_report_ending, say, say_wrapped
@@ -37,6 +41,9 @@ def check(
         ),
     ] = Path("baselines"),
     detector: Annotated[str | None, DetectorNamed(help="Default: that of the baseline.")] = None,
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
     run: Annotated[Path | None, Option(help="Use the folder of a run instead of a new run.")] = None,
     dataset: Annotated[str | None, DatasetNamed(help="Default: that of the baseline.")] = None,
     metric: Annotated[
@@ -67,7 +74,7 @@ def check(
 
     reports = look(
         baseline,
-        detector=detector,
+        detector=next(iter(given([detector] if detector else [], kind, fake_class, trust)), None),
         run_folder=run,
         dataset=dataset,
         out=out,

@@ -1,6 +1,8 @@
 """The public names, each from the module that defines it."""
 
 from .auditing.audit import audit as audit
+from .auditing.checkpoints.audit import audit_checkpoint as audit_checkpoint
+from .auditing.checkpoints.report import CheckpointAudit as CheckpointAudit
 from .auditing.report import Audit as Audit
 from .cards.models import DetectorCard as DetectorCard
 from .cards.registry import register_adapter as register_adapter

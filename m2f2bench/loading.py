@@ -33,7 +33,7 @@ from .datasets.dataset import Dataset
 from .datasets.plain import GIVEN, MANIFESTS, plain_card, slug
 from .datasets.recognition import at_its_root, card_of_folder
 from .detectors.base import Detector, PlainDetector, check_options, starting_options
-from .detectors.weights.given import ENDINGS, called, card_of, is_given
+from .detectors.weights.given import ENDINGS, called, card_of, is_classifier, is_given
 from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
@@ -289,6 +289,23 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     values = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
     card = validate(DetectorCard, values, f"detector {type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
+
+
+def names_detector(reference: str) -> bool:
+    """Return whether a reference that could be a dataset's or a detector's is a detector's, or weights."""
+    if find_card("datasets", reference) is not None:
+        return False
+    if find_card("detectors", reference) is not None:
+        return True
+    path = user_path(reference)
+    if is_file_reference(reference):
+        return not issubclass(load_from_file(reference, "class"), Adapter)
+    if is_given(path):
+        return path.is_file() or is_classifier(path)
+    card = path / "card.yaml" if path.is_dir() else path
+    if card.suffix not in CARD_SUFFIXES or not card.is_file():
+        return False
+    return re.search(r"^(backend|base):", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
 
 
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:

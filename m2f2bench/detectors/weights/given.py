@@ -17,6 +17,7 @@ from ...core.errors import DetectorError
 OPTION = "--as DETECTOR"
 ENDINGS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx", ".pkl", ".tar")
 """File name endings of weights that may be given as a detector."""
+LARGEST_CONFIG = 1 << 20
 HARMLESS = (
     "torch",
     "numpy",
@@ -71,8 +72,16 @@ HARMFUL = (
 def is_given(path: Path) -> bool:
     """Return whether a path is a file of weights or the folder of a classifier, not a card."""
     if path.is_dir():
-        return not (path / "card.yaml").is_file() and (path / "config.json").is_file()
+        return is_classifier(path)
     return path.suffix.lower() in ENDINGS and path.exists()
+
+
+def is_classifier(folder: Path) -> bool:
+    """Return whether a folder is that of a Hugging Face model: a config.json that names its kind, and no card."""
+    config = folder / "config.json"
+    if (folder / "card.yaml").is_file() or not config.is_file():
+        return False
+    return '"model_type"' in config.read_text(encoding="utf-8", errors="replace")[:LARGEST_CONFIG]
 
 
 def card_of(

@@ -19,14 +19,18 @@ def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     It is only ever the beginning of a name.
     """
     known = set(wanted)
-    best = now = {name: name for name in names}
+    stages = [now := {name: name for name in names}]
     for _ in range(DEPTH):
         first = {name.partition(".")[0] for name in now}
         if len(first) != 1 or first.pop() not in WRAPPERS:
             break
         now = {name.partition(".")[2]: own for name, own in now.items()}
-        if len(known & set(now)) > len(known & set(best)):
-            best = now
+        stages.append(now)
+    return max((_fitted(stage, known) for stage in stages), key=lambda one: len(known & set(one)))
+
+
+def _fitted(best: dict[str, str], known: set[str]) -> dict[str, str]:
+    """Return names after the exchanges of first parts that each let more of them match."""
     for _ in range(DEPTH):
         tried = [best, *_renamed(best, known)]
         better = max(tried, key=lambda one: len(known & set(one)))

@@ -211,15 +211,17 @@ def detector_from(
     """Return the card of a detector whose weights are in a file of another project; it goes wherever a detector goes.
 
     `file` is a `.pth`, `.pt`, `.safetensors` with `kind`, the detector (name, card, class) whose network it is for; or
-    an ONNX file, a TorchScript program (only with `trust`: it is code) or the folder of a Hugging Face image classifier,
-    for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code in a file of
+    an ONNX file, a TorchScript program (only with `trust`: it is code) or the folder of a Hugging Face image
+    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code in a file of
     weights is run. Raises DetectorError or CardError.
     """
     path = user_path(_reference(file, (), "file of weights"))
     if not path.exists():
         raise DetectorError(f"there is no file of weights '{path}'")
     if not is_given(path):
-        raise DetectorError(f"'{path}' is neither a file of weights ({', '.join(ENDINGS[:6])}) nor a classifier's folder")
+        raise DetectorError(
+            f"'{path}' is neither a file of weights ({', '.join(ENDINGS[:6])}) nor a classifier's folder"
+        )
     if fake_class not in (None, 0, 1):
         raise DetectorError(f"fake class {fake_class}: it is the number of the output that is fake, 0 or 1")
     base = None if kind is None else detector_card(kind)[0]
@@ -236,7 +238,9 @@ def detector_to_train(file: str | Path, kind: str | Path | DetectorCard) -> Dete
     card, cls = detector_card(kind)
     given = detector_from(file, card)
     if given.backend != card.backend:
-        raise DetectorError(f"'{file}' holds its own network ({given.backend}), which is not trained here: give weights")
+        raise DetectorError(
+            f"'{file}' holds its own network ({given.backend}), which is not trained here: give weights"
+        )
     known = starting_options(cls)
     if "pretrained" not in known:
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) cannot start its training from a file")

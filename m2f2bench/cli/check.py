@@ -216,7 +216,9 @@ def _audit_checkpoint(
     print_report(report, out, as_json, signatures)
     if strict and report.findings:
         first = report.findings[0]
-        raise CheckFailed(f"'{report.detector}' has {plural(len(report.findings), 'fault')}, first {first.topic}: {first.text}")
+        raise CheckFailed(
+            f"'{report.detector}' has {plural(len(report.findings), 'fault')}, first {first.topic}: {first.text}"
+        )
 
 
 def sheet(

@@ -58,7 +58,9 @@ def by_hand(classes: int, kind: Path) -> torch.Tensor:
 
 def renamed(tensors: Tensors, body: str, head: str) -> Tensors:
     """DF40's words: `base_model.` before the body, `classifier` for the head."""
-    return {name.replace("fc.", f"{head}.") if name.startswith("fc.") else body + name: t for name, t in tensors.items()}
+    return {
+        name.replace("fc.", f"{head}.") if name.startswith("fc.") else body + name: t for name, t in tensors.items()
+    }
 
 
 FORMS: dict[str, Any] = {

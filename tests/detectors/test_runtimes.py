@@ -178,9 +178,7 @@ def test_a_folders_labels_give_the_class_order(tmp_path: Path, labels: dict[int,
         assert "do not say which is fake: give --fake-class 1" in error_of(lambda: m2f2bench.load_detector(reference))
         reference = m2f2bench.detector_from(folder, fake_class=1)
     detector = m2f2bench.load_detector(reference, "cpu")
-    processor, model = (
-        one.from_pretrained(folder) for one in (AutoImageProcessor, AutoModelForImageClassification)
-    )
+    processor, model = (one.from_pretrained(folder) for one in (AutoImageProcessor, AutoModelForImageClassification))
     with torch.inference_mode():
         logits = model.eval()(**processor(images=IMAGES, return_tensors="pt")).logits.double()
     found = detector.predict(IMAGES)

@@ -113,7 +113,9 @@ def _of_detector(detector: Detector, images: Sequence[Image], settings: dict[str
     if not networks:
         looked |= dict.fromkeys(inside, "no torch network was found in the detector")
     elif script:
-        looked |= dict.fromkeys(("constant", "not read", "built anew"), "a TorchScript program cannot be watched inside")
+        looked |= dict.fromkeys(
+            ("constant", "not read", "built anew"), "a TorchScript program cannot be watched inside"
+        )
     state = state_of(networks)
     with guest(f"detector '{detector.card.name}'"):
         _scores(detector, images[:2])  # what is built at the first call is no fault
@@ -135,10 +137,10 @@ def _of_detector(detector: Detector, images: Sequence[Image], settings: dict[str
         findings += _of_batch(detector, together, alone, watched, single, modules_of(networks))
     findings += _spare(detector, networks)
     findings += _imported(detector)
-    if networks and not isinstance(detector, NetworkDetector):
-        looked["no effect"] = "gradients are taken of a NetworkDetector alone"
-    elif networks:
+    if isinstance(detector, NetworkDetector):
         findings += _without_effect(detector, images, state, findings)
+    elif networks:
+        looked["no effect"] = "gradients are taken of a NetworkDetector alone"
     return CheckpointAudit(detector.card.name, _ordered(findings), looked, settings, counts, versions())
 
 
@@ -198,7 +200,9 @@ def _of_values(tensors: Mapping[str, torch.Tensor]) -> tuple[list[Fault], dict[s
     }
     found: list[Fault] = []
     for name in drawn.of_one_element(arrays):
-        text = f"'{name}' is a norm over one element: it gives its bias whatever it is given, so that nothing before it "
+        text = (
+            f"'{name}' is a norm over one element: it gives its bias whatever it is given, so that nothing before it "
+        )
         found.append(Fault("constant", name, text + "reaches a score"))
     layers, judged = drawn.as_drawn(arrays)
     still, norms = drawn.never_moved(arrays)
@@ -207,9 +211,12 @@ def _of_values(tensors: Mapping[str, torch.Tensor]) -> tuple[list[Fault], dict[s
         first = next(one for one in evidence if not part or one == part or one.startswith(f"{part}."))
         where = f"'{part}'" if part else "the whole network"
         what = f"{where} ({plural(count, 'layer')})" if count > 1 or not part else where
-        found.append(Fault("drawn", part, f"{what} is still as it was drawn before training: '{first}' is {evidence[first]}"))
+        found.append(
+            Fault("drawn", part, f"{what} is still as it was drawn before training: '{first}' is {evidence[first]}")
+        )
     if still:
-        text = f"{len(still)} of {plural(norms, 'BatchNorm')} never moved (mean exactly 0, variance exactly 1): {_named(still)}"
+        what = "never moved (mean exactly 0, variance exactly 1)"
+        text = f"{len(still)} of {plural(norms, 'BatchNorm')} {what}: {_named(still)}"
         found.append(Fault("batch norm", still[0], text))
     numbers = sum(value.numel() for value in tensors.values())
     return found, {"tensor": len(tensors), "number": numbers, "layer": len(judged), "BatchNorm": norms}
@@ -232,6 +239,9 @@ def _constant(watched: Watched, scores: Floats, networks: Mapping[str, nn.Module
         text += f", and so do {plural(len(more), 'part')} after it" if more else ""
         text += f": so does {_where(whole)}" if whole != first.name else ""
         found.append(Fault("constant", first.name, text))
+    if len(found) > SHOWN:
+        rest = f"{len(found) - SHOWN:,} more parts like these, the first of them '{found[SHOWN].part}'"
+        found = [*found[:SHOWN], Fault("constant", found[SHOWN].part, rest)]
     if not inner:
         outermost = [one for one in behind if not any(_inside(one.name, other.name) for other in behind)]
         for one in sorted(outermost, key=lambda part: part.order)[:SHOWN]:
@@ -251,7 +261,9 @@ def _kind(part: Part, modules: Mapping[str, nn.Module]) -> str:
     shape = getattr(module, "normalized_shape", None)
     if shape is not None and int(np.prod(shape)) == 1:
         return f"{part.kind} over one element, which gives its bias whatever it is given"
-    return part.kind
+    weight = getattr(module, "weight", None)
+    zero = isinstance(weight, torch.Tensor) and weight.numel() > 0 and not bool(weight.detach().any())
+    return f"{part.kind} whose weight is 0 everywhere" if zero else part.kind
 
 
 def _unread(state: Mapping[str, torch.Tensor], watched: Watched) -> list[Fault]:
@@ -278,8 +290,8 @@ def _built(watched: Watched) -> list[Fault]:
         Fault(
             "built anew",
             where,
-            f"{_where(where)} builds {', '.join(dict.fromkeys(kinds))} with new weights in each forward pass ({len(kinds)} "
-            f"in one pass): they are neither trained nor in the file",
+            f"{_where(where)} builds {', '.join(dict.fromkeys(kinds))} with new weights in each forward pass "
+            f"({len(kinds)} in one pass): they are neither trained nor in the file",
         )
         for where, kinds in found.items()
     ]
@@ -387,9 +399,9 @@ def _without_effect(
     dead = [name for name, slope in zip(judged, slopes, strict=False) if slope is not None and not bool(slope.any())]
     unread = [one.part for one in known if one.topic == "not read"]
     dead = [name for name in dead if not any(name == part or name.startswith(f"{part}.") for part in unread)]
-    found = []
-    for part, count in drawn.by_part(dead, judged):
-        where = f"'{part}'" if part else "the network"
-        text = f"no score depends on {where} ({plural(count, 'tensor')}): the gradient is exactly 0 for every image"
-        found.append(Fault("no effect", part, text))
-    return found
+    parts = [part for part, _ in drawn.by_part(dead, judged)]
+    if not parts:
+        return []
+    where = _named(parts) if parts[0] else "the network"
+    text = f"no score depends on {where} ({plural(len(dead), 'tensor')}): the gradient is exactly 0 for every image"
+    return [Fault("no effect", parts[0], text)]

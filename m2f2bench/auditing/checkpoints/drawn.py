@@ -72,7 +72,9 @@ def _layer(own: Mapping[str, Array], after: Mapping[str, Array]) -> str | None:
     bound = _uniform(weight, bias if bias is not None and np.any(bias) else None)
     if bound:
         return f"uniform within ±{bound:.3g}, on the grid of its draw"
-    untouched = (bias is not None and not np.any(bias)) or (bias is None and _norm(after.get("weight"), after.get("bias")))
+    untouched = (bias is not None and not np.any(bias)) or (
+        bias is None and _norm(after.get("weight"), after.get("bias"))
+    )
     deviation = _normal(weight) if untouched else 0.0
     beside = "its bias is exactly 0" if bias is not None else "the norm after it was not touched either"
     return f"normal with standard deviation {deviation:.3g}, and {beside}" if deviation else ""

@@ -64,11 +64,11 @@ class Watched:
     """Whether torch's random numbers were used."""
 
 
-class _Reads(TorchDispatchMode):
+class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Record the storages of all tensors that operations are given."""
 
     def __init__(self, watched: Watched) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.watched, self.paused = watched, False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -107,8 +107,8 @@ class RuntimeDetector(Detector):
             )
         if not self.stated:
             log.warning(
-                "'%s' does not say how pixels are scaled: ImageNet's mean and deviation are taken (%s); for others give "
-                "--as DETECTOR, whose input is then taken, or a card with `input`",
+                "'%s' does not say how pixels are scaled: ImageNet's mean and deviation are taken (%s); for others "
+                "give --as DETECTOR, whose input is then taken, or a card with `input`",
                 self.path.name,
                 self.settings,
             )

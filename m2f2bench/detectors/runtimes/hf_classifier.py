@@ -31,12 +31,58 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("m2f2bench")
 REAL = frozenset(
-    "real realism authentic genuine original originals pristine bonafide live human natural nature true realvideo "
-    "untouched unaltered camera photo photograph legitimate".split()
+    (
+        "real",
+        "realism",
+        "authentic",
+        "genuine",
+        "original",
+        "originals",
+        "pristine",
+        "bonafide",
+        "live",
+        "human",
+        "natural",
+        "nature",
+        "true",
+        "realvideo",
+        "untouched",
+        "unaltered",
+        "camera",
+        "photo",
+        "photograph",
+        "legitimate",
+    )
 )
 FAKE = frozenset(
-    "fake fakes deepfake deepfakes forged forgery manipulated manipulation synthetic synthesized synthesised generated "
-    "ai artificial spoof spoofed altered tampered swapped faceswap false gan diffusion aigenerated edited attack".split()
+    (
+        "fake",
+        "fakes",
+        "deepfake",
+        "deepfakes",
+        "forged",
+        "forgery",
+        "manipulated",
+        "manipulation",
+        "synthetic",
+        "synthesized",
+        "synthesised",
+        "generated",
+        "ai",
+        "artificial",
+        "spoof",
+        "spoofed",
+        "altered",
+        "tampered",
+        "swapped",
+        "faceswap",
+        "false",
+        "gan",
+        "diffusion",
+        "aigenerated",
+        "edited",
+        "attack",
+    )
 )
 """Words in the names of labels; a name with words of both, or of neither, decides nothing."""
 NEGATIONS = frozenset(("not", "non", "no", "un"))
@@ -64,7 +110,9 @@ def fake_outputs(labels: Mapping[int, str], fake: int | None, where: str) -> lis
     names = ", ".join(f"{number} {name}" for number, name in sorted(labels.items()))
     if len(labels) <= 2 and fake is not None:
         if len(labels) == 2 and set(known.values()) == {0, 1} and known[fake] != 1:
-            raise DetectorError(f"{where}: its labels ({names}) say that {1 - fake} is fake, and --fake-class says {fake}")
+            raise DetectorError(
+                f"{where}: its labels ({names}) say that {1 - fake} is fake, and --fake-class says {fake}"
+            )
         return [fake]
     if None in known.values() or (len(labels) > 1 and len(set(known.values())) < 2):
         ask = "give --fake-class 1, or 0 if the first one is" if len(labels) <= 2 else "name them real or fake there"
@@ -93,8 +141,8 @@ class HuggingFaceClassifier(Detector):
         self.processor = _processor(folder)
         if self.processor is None and not card.input.model_fields_set & {"mean", "std"}:
             raise DetectorError(
-                f"'{folder}' has no {PROCESSOR[0]}, so size and statistics of its input are unknown: put the file there, "
-                f"or give --as DETECTOR, whose input is then taken"
+                f"'{folder}' has no {PROCESSOR[0]}, so size and statistics of its input are unknown: put the file "
+                f"there, or give --as DETECTOR, whose input is then taken"
             )
         self.settings = card.input
         self.normalise = Normalise(card.input)
@@ -186,7 +234,9 @@ def described(processor: Any) -> str:
     """Return a processor's size and statistics for the signature."""
     values = processor.to_dict()
     shown = ("size", "do_resize", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor")
-    kept = {key: values[key] for key in (*shown, "do_normalize", "image_mean", "image_std") if values.get(key) is not None}
+    kept = {
+        key: values[key] for key in (*shown, "do_normalize", "image_mean", "image_std") if values.get(key) is not None
+    }
     text = json.dumps(kept, sort_keys=True, default=str)
     numbers = ",".join(f"{value:g}" for value in kept.get("image_mean", [])) if kept.get("do_normalize", True) else "0"
     sides = re.sub(r"[^0-9x]+", "x", str(kept.get("size", ""))).strip("x")

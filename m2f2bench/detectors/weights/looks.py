@@ -1,4 +1,4 @@
-"""Looks of known networks: which network a file's tensor names belong to, for the message about a file that does not fit.
+"""Looks of known networks: which network a file's names belong to, for the message about a file that does not fit.
 
 Names are facts about published files; nothing is built to compare. A look that is more special comes first.
 """
@@ -80,9 +80,9 @@ def looks_like(shapes: Mapping[str, Shape]) -> str:
     """Return the known network that a file's names (and shapes) look like; "" for none."""
     names = list(shapes)
     for look in LOOKS:
-        if all(_has(names, end) for end in look.ends) and not any(_has(names, end) for end in look.without):
-            if all(_length(shapes, end, place) == length for end, place, length in look.shapes):
-                return look.network
+        named = all(_has(names, end) for end in look.ends) and not any(_has(names, end) for end in look.without)
+        if named and all(_length(shapes, end, place) == length for end, place, length in look.shapes):
+            return look.network
     if all(_has(names, end) for end in RESNET):
         return _resnet(names)
     if {name: tuple(shape) for name, shape in shapes.items()} == {"weight": (1, 768), "bias": (1,)}:

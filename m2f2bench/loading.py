@@ -212,8 +212,8 @@ def detector_from(
 
     `file` is a `.pth`, `.pt`, `.safetensors` with `kind`, the detector (name, card, class) whose network it is for; or
     an ONNX file, a TorchScript program (only with `trust`: it is code) or the folder of a Hugging Face image
-    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code in a file of
-    weights is run. Raises DetectorError or CardError.
+    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code in
+    a file of weights is run. Raises DetectorError or CardError.
     """
     path = user_path(_reference(file, (), "file of weights"))
     if not path.exists():

@@ -24,6 +24,7 @@ from .cards.models import (
     validate,
 )
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+from .core.arguments import checked
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.files import user_path
 from .core.guests import guest
@@ -205,6 +206,7 @@ def detector_card(reference: str | Path | DetectorCard) -> tuple[DetectorCard, t
     return cast(DetectorCard, card), cls
 
 
+@checked
 def detector_from(
     file: str | Path, kind: str | Path | DetectorCard | None = None, fake_class: int | None = None, trust: bool = False
 ) -> DetectorCard:
@@ -212,8 +214,8 @@ def detector_from(
 
     `file` is a `.pth`, `.pt`, `.safetensors` with `kind`, the detector (name, card, class) whose network it is for; or
     an ONNX file, a TorchScript program (only with `trust`: it is code) or the folder of a Hugging Face image
-    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code in
-    a file of weights is run. Raises DetectorError or CardError.
+    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code
+    in a file of weights is run. Raises DetectorError or CardError.
     """
     path = user_path(_reference(file, (), "file of weights"))
     if not path.exists():

@@ -27,11 +27,16 @@ log = logging.getLogger("m2f2bench")
 Output = Literal["logit", "probability"]
 
 
-class RuntimeOptions(Settings):
-    """Options of the backends `onnx` and `torchscript`."""
+class OnnxOptions(Settings):
+    """Options of the backend `onnx`."""
 
     output: Output | None = None
     """What the network gives: logits, or probabilities (after a sigmoid or softmax). None: by its last operation."""
+
+
+class RuntimeOptions(OnnxOptions):
+    """Options of the backend `torchscript`."""
+
     trust: bool = False
     """A TorchScript program is code: it runs only if you trust it."""
 
@@ -68,7 +73,7 @@ def own_file(card: DetectorCard, what: str) -> Path:
 class RuntimeDetector(Detector):
     """A network in a file, run by its own runtime; a subclass implements `outputs`."""
 
-    def __init__(self, card: DetectorCard, path: Path, settings: InputSettings, options: RuntimeOptions) -> None:
+    def __init__(self, card: DetectorCard, path: Path, settings: InputSettings, options: OnnxOptions) -> None:
         """`settings` say how an image becomes the input; `options` what the output is."""
         self.name, self.path, self.settings, self.options = card.name, path, settings, options
         self.fake = card.fake_class

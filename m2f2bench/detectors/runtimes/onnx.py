@@ -12,7 +12,7 @@ from ...cards.models import DetectorCard, validate
 from ...cards.settings import InputSettings
 from ...core.errors import DetectorError, first_line
 from ..base import optional
-from .base import Output, RuntimeDetector, RuntimeOptions, own_file
+from .base import OnnxOptions, Output, RuntimeDetector, own_file
 from .onnx_graph import last_operation
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class OnnxDetector(RuntimeDetector):
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> OnnxDetector:
         """Open the card's file. Raises DetectorError for a file that onnxruntime refuses and an unusable input."""
-        options = validate(RuntimeOptions, card.options, f"options of detector '{card.name}'")
+        options = validate(OnnxOptions, card.options, f"options of detector '{card.name}'")
         path = own_file(card, "an .onnx file")
         return cls(card, path, options, device)
 
-    def __init__(self, card: DetectorCard, path: Path, options: RuntimeOptions, device: str = "auto") -> None:
+    def __init__(self, card: DetectorCard, path: Path, options: OnnxOptions, device: str = "auto") -> None:
         """Open `path`; the size of its input replaces the card's if the card has none."""
         self.session = _session(path, device)
         self.device = "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"

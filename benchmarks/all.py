@@ -27,6 +27,7 @@ NAMES = (
     "answers",
     "faces",
     "prepare",
+    "demo",
 )
 
 

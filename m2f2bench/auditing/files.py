@@ -98,7 +98,8 @@ def _jpeg(data: bytes) -> tuple[tuple[int, ...] | None, str, bool]:
     from PIL import JpegImagePlugin
 
     try:
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as opened:
+            image: Any = opened  # Pillow 12's types know it as an image of no format
             tables = tuple(int(step) for number in sorted(image.quantization) for step in image.quantization[number])
             return tables or None, _sampling(image.layer), bool(image.info.get("progressive"))
     except Exception:  # a damaged header can raise anything: then nothing is known

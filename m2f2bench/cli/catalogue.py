@@ -117,7 +117,7 @@ def _summary(kind: str, path: Path) -> tuple[str, str, dict[str, Any]]:
     models take longer than all the rest of `list`.
     """
     facts: dict[str, Any] = {}
-    if path.parent.parent in OWN:
+    if path.parents[kind.count("/") + 1] in OWN:
         try:
             card = read_yaml(path)
             name, description = card["name"], card["description"]

@@ -23,6 +23,7 @@ KEPT = {
     "check": "the rows written so far are kept only with --out DIR; the same command then goes on from there",
     "audit": "the frames read so far are kept in the cache; the same command goes on from there",
     "predict": "the heat maps written so far are kept in '{heatmap}'; the same command starts again",
+    "demo": "the demo has ended, and what was uploaded is deleted",
 }
 """What an interrupted command leaves behind and how to go on, by its name; of the others nothing is kept."""
 NOTHING = "this command keeps nothing unfinished; the same command starts again"

@@ -15,7 +15,7 @@ from typer import Option
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import catalogue, check, new, run, score, train
+from . import catalogue, check, demo, new, run, score, train
 from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
 from .output import message, one_line
 
@@ -42,6 +42,7 @@ app.command("validate", cls=Command, short_help="Check result files: schema, sig
 app.command("import-weights", cls=Command, short_help="Make a detector from published weights.")(train.import_weights)
 app.command("merge", cls=Command, short_help="Merge an explainer's LoRA adapters into its LLM.")(train.merge)
 app.command("predict", cls=Command, short_help="Judge your own images and videos.")(run.predict)
+app.command("demo", cls=Command, short_help="Serve a page that judges photos and videos.")(demo.demo)
 app.command("localize", cls=Command, short_help="Compare a detector's heat maps with true masks.")(run.localize)
 app.command("list", cls=Command, short_help="List detectors, datasets, protocols, metrics, …")(catalogue.list_names)
 app.command("describe", cls=Command, short_help="Print all that is known about a name.")(catalogue.describe)

@@ -104,12 +104,15 @@ def read_mask(adapter: Adapter, frame: Frame, image: Image) -> npt.NDArray[np.bo
     Raises FrameError if it cannot be read, and DataError for a mask of another size or type.
     """
     mask: Any = about_frame(lambda: adapter.mask(frame), frame)
-    if mask is None:
-        return None
+    return None if mask is None else checked_mask(mask, frame, image.shape[:2])
+
+
+def checked_mask(mask: Any, frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return a frame's mask. Raises DataError unless it is bool [H, W] of this `size`, that of its picture."""
     shape, kind = getattr(mask, "shape", ()), getattr(mask, "dtype", type(mask).__name__)
-    if str(kind) != "bool" or shape != image.shape[:2]:
+    if str(kind) != "bool" or shape != size:
         raise DataError(
-            f"the dataset gave a mask of {kind} {list(shape)} for frame '{frame.id}' of {list(image.shape[:2])} "
+            f"the dataset gave a mask of {kind} {list(shape)} for frame '{frame.id}' of {list(size)} "
             f"pixels: a mask is bool [H, W], as large as its image"
         )
     return cast("npt.NDArray[np.bool_]", mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import threading
@@ -11,19 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image as Pillow
-
 from ..core.errors import DataError, FrameError
 from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import class_name, installed_versions
-from ..datasets.base import Adapter, AdapterOptions, Sampler, frames_of, sampled_frames_of, stamp_of
+from ..datasets.base import Adapter, AdapterOptions, Sampler, frames_of, has_masks, sampled_frames_of, stamp_of
 from ..datasets.dataset import DECODERS, Dataset
-from ..datasets.files.images import read_image
-from ..datasets.read_ahead import read_pixels, thread_count
+from ..datasets.read_ahead import about_frame, checked_mask, read_pixels, thread_count
 from ..version import __version__
 from .choose import Choice, marked_share, weight
+from .crop_cache import CropCache, limit_bytes
 from .crops import Crop, CropCard, cut, load_crop
 from .face import Face, rounded
 from .find import DEFAULT, FaceFinder, load_finder
@@ -70,7 +67,8 @@ class FaceAdapter(Adapter[FaceOptions]):
     the scene's id. Listing then looks for faces. A frame without any face stays as it was, and has the status
     `no_face`.
 
-    Faces that were found, and crops, are kept in the cache folder while the files' stamps do not change.
+    Faces that were found, and crops, are kept in the cache folder while the files' stamps do not change; of crops those
+    that were used last, see `CropCache`.
     """
 
     Options = FaceOptions
@@ -87,7 +85,8 @@ class FaceAdapter(Adapter[FaceOptions]):
     ) -> None:
         """Wrap `scenes`. `looks` is None for all frames.
 
-        Raises DataError if the finder's extra is not installed, CardError or RegistryError for an unknown name.
+        Raises DataError if the finder's extra is not installed, CardError or RegistryError for an unknown name. The
+        cache's limit is that of `crop_cache.limit_bytes`.
         """
         self.scenes, self.crop, self.finder = scenes, load_crop(crop), load_finder(finder)
         self.choice, self.looks = choice or Choice(), looks
@@ -108,6 +107,8 @@ class FaceAdapter(Adapter[FaceOptions]):
         self._lock = threading.Lock()
         self._listings: dict[str, Listing] = {}
         self._memo: Memo | None = None
+        self._kept: CropCache | None = None
+        limit_bytes()  # a bad value is said now
         self.use_threads(thread_count())
 
     def use_threads(self, count: int) -> None:
@@ -152,14 +153,12 @@ class FaceAdapter(Adapter[FaceOptions]):
         Raises FrameError with the status `no_face` if the face is not in the frame, and as the scenes' `read`.
         """
         path = self._crop_path(frame)
-        if path is not None and path.is_file():
-            try:
-                return read_image(path, frame.id)
-            except FrameError:  # cut short by a kill: it is made again
-                pass
+        kept = None if path is None else self._crops().get(path, frame.id)
+        if kept is not None:
+            return kept
         image = self.cut(frame).image
         if path is not None:
-            _keep(path, image)
+            self._crops().put(path, image)
         return image
 
     def cut(self, frame: Frame) -> Crop:
@@ -183,8 +182,23 @@ class FaceAdapter(Adapter[FaceOptions]):
 
     def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
         """Return the crop's part of the scene's mask, bool [size, size]; None if the scene has none."""
-        mask = self.scenes.mask(_scene(frame))
-        return None if mask is None else self.cut(frame).mask(mask)
+        return self.mask_of(frame)
+
+    def mask_of(self, frame: Frame, crop: Crop | None = None) -> npt.NDArray[np.bool_] | None:
+        """Return what `mask` does; `crop` is the frame's, if it was cut already.
+
+        Raises FrameError for a mask that cannot be read, DataError for one of another size than its scene.
+        """
+        scene = _scene(frame)
+        mask = about_frame(lambda: self.scenes.mask(scene), scene)
+        if mask is None:
+            return None
+        cropped = crop or self.cut(frame)
+        return cropped.mask(checked_mask(mask, scene, cropped.shape))
+
+    def has_masks(self) -> bool:
+        """Return whether the scenes may have masks."""
+        return has_masks(self.scenes)
 
     def digest(self, frame: Frame, image: Image) -> str:
         """Return a hash of the crop's pixels and of how it was made."""
@@ -302,6 +316,12 @@ class FaceAdapter(Adapter[FaceOptions]):
                 self._memo = Memo(cache_folder() / CACHED / f"{self.key()}.jsonl")
             return self._memo
 
+    def _crops(self) -> CropCache:
+        with self._lock:
+            if self._kept is None:
+                self._kept = CropCache(cache_folder() / CACHED)
+            return self._kept
+
     def _try(self, image: Image, face: Face) -> Crop | None:
         try:
             return cut(image, face, self.crop)
@@ -351,18 +371,6 @@ def _absence(story: Story, scene: Frame, track: Track | None) -> str:
     look = story.looks.get(story.numbers[scene.id])
     others = len(look.faces) if look is not None else 0
     return "the face of the video's person is not in this frame" + (f" ({others} others are)" if others else "")
-
-
-def _keep(path: Path, image: Image) -> None:
-    """Write a crop to the cache as PNG; a cache that cannot be written only costs time."""
-    temporary = path.with_name(f".{path.stem}.{threading.get_ident()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Pillow.fromarray(image).save(temporary, "PNG", compress_level=1)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def with_faces(

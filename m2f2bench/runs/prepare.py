@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cards.models import LONGEST_NAME, DatasetCard
 from ..cards.protocols import FrameSelection
@@ -20,6 +20,7 @@ from ..core.arguments import checked
 from ..core.errors import DataError, NothingJudged
 from ..core.files import make_folder, user_path, write_json
 from ..core.locks import LOCK, holding
+from ..core.notebook import heading, lines, page, table
 from ..core.parsing import Refused, read_json
 from ..core.progress import progress_bar
 from ..core.records import STATUSES
@@ -38,6 +39,10 @@ from ..loading import load_dataset
 from ..version import __version__
 from .prepared_forms import Form, form_of
 from .prepared_parts import RECORDS, Part, finished_rows, make_parts, parts_of
+from .prepared_texts import write_texts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("m2f2bench")
 SETTINGS, REPORT, SHEET = "prepare.json", "report.json", "sheet.png"
@@ -61,18 +66,39 @@ class Prepared:
         """Return the report as plain text."""
         found, counts = self.report, self.report["statuses"]
         what = f"{found['dataset']}: {counts.get('ok', 0):,} faces in {found['frames']:,} frames of "
-        lines = [f"{what}{found['videos']:,} videos, cut out as {found['crop']}"]
+        said = [f"{what}{found['videos']:,} videos, cut out as {found['crop']}"]
         if found["faces"]:
             side, score = found["faces"]["side"], found["faces"]["score"]
-            lines.append(f"  shorter side of a face: {side[0]:g} to {side[2]:g} pixels, median {side[1]:g}")
-            lines.append(f"  score of a face: {score[0]:.2f} to {score[2]:.2f}, median {score[1]:.2f}")
+            said.append(f"  shorter side of a face: {side[0]:g} to {side[2]:g} pixels, median {side[1]:g}")
+            said.append(f"  score of a face: {score[0]:.2f} to {score[2]:.2f}, median {score[1]:.2f}")
         for status, number in counts.items():
             if status != "ok":
                 first = next(one for one in found["failures"] if one["status"] == status)
-                lines.append(f"  {status}: {number:,} frames, first '{first['id']}' ({first['message']})")
+                said.append(f"  {status}: {number:,} frames, first '{first['id']}' ({first['message']})")
+        if found["masks"] or found["masks_unreadable"]:
+            lacking = found["masks_unreadable"]
+            said.append(f"  masks: {found['masks']:,}" + (f", and {lacking:,} cannot be read" if lacking else ""))
+        if found["questions"] or found["questions_left_out"]:
+            left = found["questions_left_out"]
+            rest = f", and {left:,} about frames that were not taken are left out" if left else ""
+            said.append(f"  questions: {found['questions']:,}{rest}")
         if found["videos_without_a_face"]:
-            lines.append(f"  videos without any face: {found['videos_without_a_face']:,}")
-        return "\n".join(lines)
+            said.append(f"  videos without any face: {found['videos_without_a_face']:,}")
+        return "\n".join(said)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each split and manipulation: split, method, frames, faces."""
+        import pandas as pd
+
+        groups = self.report["groups"]
+        rows = [{"split": split, "method": name, **n} for split in groups for name, n in groups[split].items()]
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """Return the report, and a table of splits and manipulations."""
+        rows = [list(map(str, row)) for row in self.to_pandas().itertuples(index=False)]
+        first, *others = self.text().splitlines()
+        return page(heading(first), lines(others), table([["split", "manipulation", "frames", "faces"], *rows]))
 
 
 @checked
@@ -90,6 +116,7 @@ def prepare(
 ) -> Prepared:
     """Find faces in a dataset of scenes, and write their crops below `out`, which is then a dataset.
 
+    Masks (in the folder `masks`), questions and manipulated regions are written along, where the dataset has them.
     `crop`, `finder` and `faces` are as in `run`; the crops are those that `run` makes of the same frames. `frames` is
     how many are taken of a video, evenly spread; None for all. `splits` are by default all that the dataset has.
     `form` is one of `prepared_forms.FORMS`. `workers` processes share the videos (0: one per core, at most 8, and one
@@ -98,6 +125,8 @@ def prepare(
     """
     if frames is not None and frames < 1:
         raise DataError(f"{frames} frames of a video leave nothing to prepare: give 1 or more, or all")
+    if workers < 0:
+        raise DataError(f"{workers} processes cannot prepare anything: give 1 or more, or 0 for one per core")
     wanted = Wanted.of(crop, finder, faces)
     scenes = load_dataset(dataset)
     layout = form_of(form, scenes.card)
@@ -116,12 +145,12 @@ def prepare(
     with holding(root):
         _begin(root, settings)
         rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
-        report = _report(settings, rows)
         _refuse_nothing(scenes.name, rows)
         _tidy(root, layout, parts, rows)
+        report = _report(settings, rows) | write_texts(adapter, rows, root)
         layout.finish(root, rows, _card(scenes, cropped, settings))
         write_json(root / REPORT, report)
-        _draw(root, settings["splits"])
+        _draw(root, settings["splits"], bool(report["masks"]))
     close_adapter(adapter)
     return Prepared(root, report)
 
@@ -210,7 +239,7 @@ def _refuse_nothing(name: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def _tidy(root: Path, form: Form, parts: Sequence[Part], rows: Sequence[dict[str, Any]]) -> None:
     """Remove what a kill left half written, and pictures and records that are not listed any more."""
-    kept = {root / row["path"] for row in rows if row["status"] == "ok"} | {part.record(root) for part in parts}
+    kept = {root / name for row in rows for name in row.get("files", ())} | {part.record(root) for part in parts}
     for folder in (*form.folders(), RECORDS):
         for path in sorted((root / folder).rglob("*"), reverse=True):  # a folder after what is in it
             if path.is_dir():
@@ -249,6 +278,8 @@ def _report(settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[st
         "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
         "groups": groups,
         "faces": numbers if found else None,
+        "masks": sum(bool(row["mask"]) for row in found),
+        "masks_unreadable": sum(bool(row["message"]) for row in found),
         "failures": [
             {k: row[k] for k in ("id", "split", "status", "message")} for one in named.values() for row in one
         ],
@@ -279,12 +310,12 @@ def _card(scenes: Dataset, cropped: Dataset, settings: dict[str, Any]) -> Datase
     return DatasetCard.model_validate(values)
 
 
-def _draw(root: Path, splits: Sequence[str]) -> None:
-    """Draw a contact sheet of the first split that has a face, `test` before the others."""
+def _draw(root: Path, splits: Sequence[str], masks: bool) -> None:
+    """Draw a contact sheet of the first split that has a face, `test` before the others; with masks, if there are."""
     prepared = load_dataset(str(root))
     for split in sorted(splits, key=lambda name: name != "test"):
         try:
-            contact_sheet(prepared.adapter, split, root / SHEET)
+            contact_sheet(prepared.adapter, split, root / SHEET, masks=masks)
             return
         except (NothingJudged, DataError):
             continue

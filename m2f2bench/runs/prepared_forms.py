@@ -19,9 +19,9 @@ from ..core.files import replacing, write_json, write_text
 from ..core.records import REAL, Frame
 from ..datasets.deepfakebench.labels import FF, FF_METHODS, SETS
 from ..datasets.files.images import read_image
-from ..datasets.layouts.prepared import COLUMNS, MANIFEST
+from ..datasets.layouts.prepared import COLUMNS, MANIFEST, MASK
 
-FRAMES = "frames"
+FRAMES, MASKS = "frames", "masks"
 SPLIT_LISTS = "FFPP_split"
 FF_ADAPTERS = ("ffpp-videos", "dfd")
 FF_LABELS = {"FaceShifter": "FF-FH"} | {m: label for label, m in FF_METHODS.items() if m != "FaceShifter"}
@@ -44,9 +44,13 @@ class Form:
         """Return the file of a frame's picture, relative to the root."""
         return f"{FRAMES}/{frame.split}/{file_name(frame.id)}.png"
 
+    def mask_path(self, frame: Frame) -> str:
+        """Return the file of a frame's mask, relative to the root."""
+        return f"{MASKS}/{self.path(frame).partition('/')[2]}"
+
     def folders(self) -> tuple[str, ...]:
-        """Return the folders of the pictures, relative to the root; nothing else may be in them."""
-        return (FRAMES,)
+        """Return the folders of pictures and masks, relative to the root; nothing else may be in them."""
+        return FRAMES, MASKS
 
     def finish(self, root: Path, rows: Sequence[dict[str, Any]], card: DatasetCard) -> None:
         """Write the list of all frames, and the card."""
@@ -66,10 +70,17 @@ class Form:
 
 @dataclass(frozen=True)
 class DeepfakeBenchForm(Form):
-    """DeepfakeBench's folders of frames, and `dataset_json/<dataset>.json`."""
+    """DeepfakeBench's folders of frames and masks, and `dataset_json/<dataset>.json`."""
 
     def path(self, frame: Frame) -> str:
         """Return the file of a frame's picture, in the folder of its video."""
+        return self._place(frame, FRAMES)
+
+    def mask_path(self, frame: Frame) -> str:
+        """Return the file of its mask, where DeepfakeBench looks for it: in `masks` beside `frames`."""
+        return self._place(frame, MASKS)
+
+    def _place(self, frame: Frame, kind: str) -> str:
         folder, key = f"{self.folder}/{file_name(frame.method)}", file_name(own_name(frame.method, frame.video))
         if self.level:
             part = "original_sequences/youtube" if frame.label == REAL else f"manipulated_sequences/{frame.method}"
@@ -77,7 +88,7 @@ class DeepfakeBenchForm(Form):
         face = frame.id.removeprefix(frame.picture) if frame.picture else ""
         index = frame.locator.index
         name = PurePosixPath(frame.picture or frame.id).name if index is None else f"{index:03d}"
-        return f"{folder}/frames/{key}/{file_name(name + face)}.png"
+        return f"{folder}/{kind}/{key}/{file_name(name + face)}.png"
 
     def folders(self) -> tuple[str, ...]:
         """See `Form.folders`."""
@@ -190,10 +201,10 @@ def manifest(rows: Iterable[dict[str, Any]]) -> str:
     """Return the text of the manifest, a line for each frame."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, MASK))
     for row in rows:
         values = {**row, "identity": "+".join(row["identities"]), "index": "" if row["index"] is None else row["index"]}
-        writer.writerow([values[name] for name in COLUMNS])
+        writer.writerow([values[name] for name in (*COLUMNS, MASK)])
     return file.getvalue()
 
 

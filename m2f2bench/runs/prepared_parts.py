@@ -18,13 +18,16 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image as Pillow
 
 from ..core.errors import FrameError
 from ..core.files import cannot_write, write_json
+from ..core.memo import frame_stamp
 from ..core.parsing import Refused, read_json
 from ..core.records import Frame
-from ..datasets.base import stamp_of
+from ..datasets.base import has_masks, stamp_of
+from ..datasets.files.media import MediaAdapter
 from ..faces.adapter import FaceAdapter
 from .prepared_forms import Form
 
@@ -54,11 +57,14 @@ class Part:
 
     def key(self, adapter: FaceAdapter) -> str:
         """Return a hash of the frames, of their facts, and of their files' stamps."""
-        digest, clip = hashlib.sha256(), ""
+        digest, clip, scenes = hashlib.sha256(), "", adapter.scenes
+        masked = isinstance(scenes, MediaAdapter) and has_masks(scenes)
         for frame in self.frames:
             facts = [frame.id, frame.video, frame.label, frame.method, *frame.identities]
             # A video's face is chosen by frames that may not be wanted: the adapter's own stamp has theirs.
-            stamps = [stamp_of(adapter.scenes, frame), adapter.stamp(frame) if frame.clip != clip else ""]
+            stamps = [stamp_of(scenes, frame), adapter.stamp(frame) if frame.clip != clip else ""]
+            place = scenes.mask_place(frame) if masked and isinstance(scenes, MediaAdapter) else None
+            stamps += [frame_stamp(place)] if place is not None else []
             digest.update(json.dumps([facts, stamps]).encode())
             clip = frame.clip
         return digest.hexdigest()[:32]
@@ -87,13 +93,13 @@ def finished_rows(part: Part, root: Path, key: str) -> list[dict[str, Any]] | No
     if not isinstance(record, dict) or record.get("key") != key:
         return None
     rows = record["rows"]
-    for row in rows:
-        if row["status"] == "ok":
-            try:
-                if (root / row["path"]).stat().st_size != row["bytes"]:  # the machine stopped before it was written
+    try:
+        for row in rows:
+            for name, size in row.get("files", {}).items():
+                if (root / name).stat().st_size != size:  # the machine stopped before it was written
                     return None
-            except OSError:
-                return None
+    except OSError:
+        return None
     return list(rows)
 
 
@@ -103,20 +109,29 @@ def make_part(adapter: FaceAdapter, form: Form, root: Path, part: Part, key: str
     Raises StoreError for a disk that is full, and as `FaceAdapter.cut` what is not about one frame.
     """
     rows = []
+    masks = has_masks(adapter)
     for frame in adapter.expanded(part.frames):
         row: dict[str, Any] = {
             **{"id": frame.id, "video": frame.video, "label": frame.label, "method": frame.method},
             **{"split": frame.split, "identities": list(frame.identities), "index": frame.locator.index},
-            **{"picture": frame.picture, "path": form.path(frame)},
+            **{"picture": frame.picture, "path": form.path(frame), "mask": ""},
         }
         try:
             crop = adapter.cut(frame)
         except FrameError as error:
             rows.append({**row, "status": error.status, "message": error.reason})
             continue
-        size = _write_png(root / row["path"], crop.image)
-        face = crop.face.to_json()
-        rows.append({**row, "status": "ok", "message": "", "bytes": size, "face": face, "scene": list(crop.shape)})
+        row |= {"status": "ok", "message": "", "face": crop.face.to_json(), "scene": list(crop.shape)}
+        row["files"] = {row["path"]: _write_png(root / row["path"], crop.image)}
+        try:
+            mask = adapter.mask_of(frame, crop) if masks else None
+        except FrameError as error:
+            row["message"] = error.reason
+            mask = None
+        if mask is not None:
+            row["mask"] = form.mask_path(frame)
+            row["files"][row["mask"]] = _write_png(root / row["mask"], mask.astype(np.uint8) * 255)
+        rows.append(row)
     write_json(part.record(root), {"key": key, "rows": rows})
     return rows
 

@@ -23,6 +23,7 @@ from toy_generation import (
     text_of,
 )
 
+from m2f2bench.core.hearing import listening
 from m2f2bench.detectors.llm.cache import Batch
 from m2f2bench.detectors.llm.generate import Generated, Generator, Request
 from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
@@ -160,3 +161,21 @@ def test_a_row_that_has_ended_stays_within_learned_positions() -> None:
     found = generate(own, asked, max_new_tokens=12)
     assert [one.tokens_out for one in found] == [len(naive(own, long, 2)), *(len(naive(own, a, 12)) for a in asked[1:])]
     assert found[0].text == text_of(own, naive(own, long, 2))
+
+
+def test_the_words_of_one_answer_are_told_as_they_are_written() -> None:
+    own, asked = language("llama"), questions()
+    heard: list[str] = []
+    with listening(heard.append):
+        (found,) = generate(own, asked[:1])
+    wanted = naive(own, asked[0], 12)
+    tokens = wanted[:-1] if wanted[-1] == END else wanted
+    assert heard == [text_of(own, tokens[:count]) for count in range(1, len(tokens) + 1)] + [found.text] * (
+        len(wanted) - len(tokens)
+    )
+    assert heard[-1] == found.text
+    heard.clear()
+    with listening(heard.append):
+        pass
+    generate(own, asked[:1])  # nobody listens any longer
+    assert heard == []

@@ -186,6 +186,16 @@ def test_all_faces(tmp_path: Path) -> None:
     assert [frame.id for frame in few] == [f"{scenes[t]}#{k}" for t in (3, 9) for k in (1, 2)] + empty
 
 
+def test_of_a_person_and_the_mirror_image_one_is_kept(tmp_path: Path) -> None:
+    """Both are as large at every time, and walk towards each other; whoever is asked for first, it is the same one."""
+    shown = [{A: (10 + 5 * t, 20, 46 + 5 * t, 60), B: (154 - 5 * t, 20, 190 - 5 * t, 60)} for t in range(10)]
+    faces = faces_of(tmp_path, looks=4, mirror=shown)
+    found = [outcome(faces, frame) for frame in faces.frames("test")]
+    assert set(found) in ({A}, {B})
+    again = FaceAdapter(faces.scenes, CROP, MarkerFinder(), looks=4)
+    assert [outcome(again, frame) for frame in list(faces.frames("test"))[::-1]] == found
+
+
 def test_a_person_who_comes_late_has_no_frames_before(tmp_path: Path) -> None:
     shown = [{A: (10, 40, 46, 76)} | ({B: (150, 40, 180, 70)} if t >= 6 else {}) for t in range(12)]
     faces = faces_of(tmp_path, rule="all", looks=None, late=shown)
@@ -294,7 +304,7 @@ def test_a_forked_process_has_threads_of_its_own(tmp_path: Path) -> None:
     assert outcome(faces, frames[0]) == A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-        child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]))
+        child = multiprocessing.get_context("fork").Process(target=_leave, args=(faces, frames[12]), daemon=True)
         gc.collect()
         gc.freeze()  # objects of PyAV that other tests left wait for their threads where they are freed
         child.start()

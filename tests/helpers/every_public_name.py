@@ -124,6 +124,7 @@ def use_results(folder: Path) -> None:
     assert_type(m2f2bench.localize("small", "synthetic"), m2f2bench.Localization)
     assert_type(m2f2bench.faithfulness("small", "synthetic", steps=4), m2f2bench.Faithfulness)
     assert_type(m2f2bench.audit("synthetic"), m2f2bench.Audit)
+    assert_type(m2f2bench.prepare("scenes", out=folder, crop="sbi", frames=None), m2f2bench.Prepared)
     problems: list[str] = m2f2bench.validate_result(folder / "result.json")
     written: list[Path] = [
         m2f2bench.import_weights("model.pth", "m2f2det-released-detector", folder),

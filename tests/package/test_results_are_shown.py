@@ -16,6 +16,7 @@ import m2f2det_published as released
 import numpy as np
 import pandas as pd
 import pytest
+from marker_faces import MarkerFinder, write_scenes
 from paths import ROOT
 from toy_explainer import stages
 from toy_maps import write_toys
@@ -61,6 +62,10 @@ class Place:
         code, dataset = write_toys(self.folder)
         return f"{code}:Bright", dataset
 
+    def scenes(self) -> Any:
+        shown = [{"red": (10, 10, 50, 60)}]
+        return write_scenes(self.folder / "scenes", {"original/a": shown, "swap/b": shown})
+
     def published(self) -> Path:
         return released.save_checkpoint(self.folder / "published.pth", released.small("detector"))
 
@@ -77,6 +82,7 @@ CALLS: dict[str, Callable[[Place], Any]] = {
     "merge": lambda at: m2f2bench.merge(stages(at.folder, FACES)["tune"], at.folder / "merged"),
     "plot": lambda at: m2f2bench.plot("roc", {"a": ROWS}, out=at.folder / "a.svg"),
     "predict": lambda at: m2f2bench.predict(at.squares, "random", faces=False),
+    "prepare": lambda at: m2f2bench.prepare(at.scenes(), finder=MarkerFinder(), out=at.folder / "o", workers=1),
     "run": lambda at: at.run(),
     "score": lambda at: m2f2bench.score(ROWS),
     "train": lambda at: at.train(),

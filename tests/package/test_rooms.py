@@ -32,6 +32,7 @@ ROOMS = (
     "reporting",
     "runs",
     "inference",
+    "demo",
     "cli",
 )
 """From the ground up: each imports only itself and those before it."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from face_scenes import drawn_face, pasted
 from paths import HELPERS, ROOT
 from PIL import Image
 from test_rooms import ROOMS
@@ -160,6 +161,30 @@ def test_a_run_goes_the_way_of_an_answer(traced: Callable[..., Trace], rules: Pa
     toys = HELPERS / "toy_questions.py"
     words = ("-d", f"{toys}:Looker", "-s", f"{toys}:Faces", "-p", rules, "--limit", 8, "--out", tmp_path / "out")
     check(WALKS["An answer"], traced("An answer", "run", *words))
+
+
+FACE = re.findall(r"^- `([\w.]+)`", TEXT.partition("## A face\n")[2].partition("\n## ")[0], re.MULTILINE)
+"""The functions that a face passes."""
+
+
+@pytest.mark.slow
+def test_a_face_goes_its_way(cli: Callable[..., Any], tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="the extra [faces] is not installed")
+    for number, label in enumerate(("real", "fake")):
+        picture, _ = pasted(np.full((240, 320, 3), 90, np.uint8), drawn_face(number)[0], (160, 120), 150)
+        (tmp_path / "scenes" / label).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "scenes" / label / "a.png")
+    trace = Trace({code_of(name): name for name in FACE})
+    sys.setprofile(trace)
+    threading.setprofile(trace)
+    try:
+        done = cli("run", "-d", "random", "-s", tmp_path / "scenes", "--crop", "sbi", "--out", tmp_path / "out")
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    assert done.status == 0, done.err
+    assert len(FACE) == 7 and [name for name in FACE if name not in trace.above] == []
+    assert in_order(FACE, trace.calls)
 
 
 def test_a_wrong_walk_is_found() -> None:

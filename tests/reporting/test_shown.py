@@ -96,11 +96,11 @@ def test_a_board_of_frames_is_that_of_their_files(tmp_path: Path) -> None:
 def test_predictions_and_audits_are_shown(squares: Path, tmp_path: Path) -> None:
     for name in ("a", "b <i>"):
         Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")
-    found = m2f2bench.predict(tmp_path, "random")
+    found = m2f2bench.predict(tmp_path, "random", faces=False)
     assert {"table", "svg"} <= tags(found) and "i" not in tags(found)
     frame = found.to_pandas()
     assert frame["score"].dtype == "float64" and frame["path"].tolist() == [one["path"] for one in found]
-    (alone,) = m2f2bench.predict(tmp_path / "a.png", "constant")
+    (alone,) = m2f2bench.predict(tmp_path / "a.png", "constant", faces=False)
     assert alone["score"] == 0.5 and alone["verdict"] == "fake"
     audit = m2f2bench.audit(str(squares))
     assert "table" in tags(audit)

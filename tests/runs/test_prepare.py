@@ -6,15 +6,14 @@ import csv
 import json
 import logging
 import os
-import random
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import field_videos
+import killed_prepare
 import numpy as np
 import people_videos
 import pyarrow.parquet as pq
@@ -51,9 +50,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(field_videos, "scene", people_videos.scene)
         patch.setattr(field_videos, "FRAMES", 3)
-        make_ffpp(root / "FaceForensics++", ("c23", "c40"), PAIRS, ("Deepfakes",), frames=3)
+        make_ffpp(root / "FaceForensics++", ("c23",), PAIRS, ("Deepfakes",), frames=3)
+        make_ffpp(root / "FaceForensics++", ("c40",), {"test": PAIRS["test"]}, ("Deepfakes",), frames=3)
         make_celebdf(root / "Celeb-DF-v2", frames=2)
-        make_dfdc(root / "DFDC")
+        make_dfdc(root / "DFDC", test=4, parts=1, each=1, frames=2)
     return root
 
 
@@ -160,38 +160,33 @@ def test_all_faces_are_the_frames_of_a_run(tmp_path: Path) -> None:
     assert any(one.id.endswith("#1") for one in there)
 
 
-def killed(root: Path, out: Path, seconds: float, processes: int) -> bool:
-    """Begin a preparation in a process of its own and kill it; whether it was still at work."""
-    call = f"prepare({str(root)!r}, out={str(out)!r}, frames=6, workers={processes})"
-    code = f"from m2f2bench.runs.prepare import prepare\nif __name__ == '__main__':\n    {call}\n"
-    script = out.with_suffix(".py")
-    script.write_text(code)
-    child = subprocess.Popen([sys.executable, script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while child.poll() is None and not (out / "records").is_dir():  # a first part is finished
-        threading.Event().wait(0.02)
-    threading.Event().wait(seconds)
-    alive = child.poll() is None
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    return alive
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_and_repeated_it_ends_with_the_same_bytes(
-    processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    people = {f"{'fake' if i % 2 else 'real'}{i}": f"{953 + i % 3}" for i in range(8)}
-    root = scenes(tmp_path / "scenes", **people)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_killed_and_repeated_it_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed among the pictures, before each record, before the card, and before the sheet."""
+    root = scenes(tmp_path / "scenes", real0="953", fake1="974", real2="953", fake3="nobody1")
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-a"))
-    prepare(root, workers=1, out=tmp_path / "whole", frames=6)
+    written = killed_prepare.renames(lambda: prepare(root, workers=1, out=tmp_path / "whole", frames=6))
+    whole = content(tmp_path / "whole")
+    assert written == len(whole) == 25
     monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache-b"))
-    rng = random.Random(processes)
-    hit = [killed(root, tmp_path / "part", rng.uniform(0, 0.3), processes) for _ in range(1 if processes > 1 else 2)]
-    assert any(hit)
-    prepare(root, out=tmp_path / "part", frames=6, workers=processes)
-    part, whole = content(tmp_path / "part"), content(tmp_path / "whole")
+    # The settings; 12 pictures and a record; 6 pictures and a record; the manifest, the card, the report, the sheet.
+    points = (8, 12, 19, 8, 3)
+    words = [sys.executable, killed_prepare.__file__, str(root), str(tmp_path / "part"), *map(str, points)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * len(points)
+    part = content(tmp_path / "part")
     assert sorted(part) == sorted(whole)
     assert [name for name in whole if part[name] != whole[name]] == []
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = {f"{'fake' if i % 2 else 'real'}{i}": f"{953 + i % 2}" for i in range(6)}
+    root = scenes(tmp_path / "scenes", **people)
+    for count in (1, 2):
+        monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / f"cache{count}"))
+        prepare(root, workers=count, out=tmp_path / f"out{count}", frames=6)
+    assert content(tmp_path / "out1") == content(tmp_path / "out2")
 
 
 def test_what_is_finished_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,26 +5,68 @@ from __future__ import annotations
 import csv
 import io
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.clips import Clip, Frames
 from ...core.errors import DataError, FrameError
-from ...core.memo import frame_stamp
-from ...core.parsing import Refused, read_text
-from ...core.records import STATUSES, Frame, Locator
+from ...core.parsing import Refused, parse_json, read_json, read_text
+from ...core.records import STATUSES, Frame, Locator, Question
 from ...core.text import split_people
-from ..base import AdapterOptions, check_split
-from ..files.images import FileAdapter
+from ..base import AdapterOptions, Sampler, check_split
+from ..files.images import FileAdapter, read_image
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ...core.records import Image
 
-MANIFEST = "manifest.csv"
+MANIFEST, QUESTIONS, REGIONS = "manifest.csv", "questions.jsonl", "regions.json"
 COLUMNS = ("path", "label", "video", "method", "split", "identity", "index", "id", "picture", "status", "message")
 """Of the manifest; `status` is `ok`, or says why there is no picture at `path`, as `message` does in words."""
+MASK = "mask"
+"""The last column: the file of a mask. Of an `ok` frame without one, `message` says why its mask could not be read."""
 MOST = 1 << 30
-"""Bytes of a manifest."""
+"""Bytes of a manifest, and of the questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedClip(Clip):
+    """Prepared frames of a video. `items` are the files, relative to the folder `place`; `ids` ends of the frames' ids.
+
+    An id is the video's name, `/` and its end; for a single picture (the end is empty) the name alone. A frame without
+    a picture has the manifest as its file.
+    """
+
+    ids: tuple[str, ...] = ()
+
+    def frame(self, position: int) -> Frame:
+        """Return the frame at a position in `items`, from 0."""
+        end, place = self.ids[position], Locator(f"{self.place.path}/{self.items[position]}")
+        name = f"{self.video}/{end}" if end else self.video
+        return Frame(name, self.video, self.label, self.method, self.split, self.identities, place)
+
+    def names(self) -> Any:
+        """Yield the ids of the frames."""
+        return (self.frame(position).id for position in range(len(self.ids)))
+
+    def pick(self, positions: Sequence[int]) -> Clip:
+        """Return the clip with the frames at some positions alone."""
+        picked: Any = tuple(self.items[position] for position in positions)
+        return replace(self, items=picked, ids=tuple(self.ids[position] for position in positions))
+
+
+@dataclass
+class Part:
+    """A split as it is listed: its videos, why frames have no picture or no mask, and the files of masks, by id."""
+
+    groups: list[Clip | list[Frame]] = field(default_factory=list)
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 class PreparedOptions(AdapterOptions):
@@ -38,7 +80,8 @@ class PreparedAdapter(FileAdapter[PreparedOptions]):
     """`root` holds `manifest.csv` and the pictures that it lists, as `m2f2bench prepare` writes them.
 
     Ids, videos and people are those of the dataset that was prepared. A frame in which no face was found, or which
-    could not be read, is listed too, and fails with the same status when it is read.
+    could not be read, is listed too, and fails with the same status when it is read. Masks, questions and manipulated
+    regions are there if the dataset has them.
     """
 
     def __init__(self, root: Path | None = None, options: PreparedOptions | None = None) -> None:
@@ -48,8 +91,7 @@ class PreparedAdapter(FileAdapter[PreparedOptions]):
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._splits: dict[str, list[Frame]] | None = None
-        self._failed: dict[tuple[str, str], tuple[str, str]] = {}
+        self._splits: dict[str, Part] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to make the adapter in another process."""
@@ -59,24 +101,69 @@ class PreparedAdapter(FileAdapter[PreparedOptions]):
         """Return whether the manifest has frames of a split."""
         return split in self._listed()
 
+    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
+        """Return the videos of a split in the order of the manifest. Raises `DataError` for a split that it lacks."""
+        return self._part(split).groups
+
     def frames(self, split: str) -> Sequence[Frame]:
         """Return the frames of a split in the order of the manifest. Raises `DataError` for a split that it lacks."""
-        check_split("a prepared dataset", split, self.splits)
-        found = self._listed()
-        if split not in found:
-            raise DataError(f"'{self._path()}' has no {split} split: it has {', '.join(found) or 'no frames at all'}")
-        return found[split]
+        groups = self._part(split).groups
+        clips = [one for one in groups if isinstance(one, Clip)]
+        if len(clips) == len(groups):
+            return Frames(clips)
+        return [frame for one in groups for frame in (Frames([one]) if isinstance(one, Clip) else one)]
+
+    def sample(self, split: str, sampler: Sampler) -> Sequence[Frame]:
+        """Return the frames that `sampler` picks from each video; faces of one picture stay together."""
+        clips = [one for one in self._part(split).groups if isinstance(one, Clip)]
+        if len(clips) < len(self._part(split).groups):
+            return super().sample(split, sampler)
+        return Frames([clip.pick(sampler(len(clip))) for clip in clips])
 
     def read(self, frame: Frame) -> Image:
         """Return the crop. Raises `FrameError` with the status of the manifest for a frame without one."""
-        failed = self._of(frame)
-        if failed is not None:
-            raise FrameError(frame.id, failed[1], failed[0])
+        status, reason = self._part(frame.split).failed.get(frame.id, ("ok", ""))
+        if status != "ok":
+            raise FrameError(frame.id, reason, status)
         return super().read(frame)
 
-    def stamp(self, frame: Frame) -> str:
-        """Return a hash of the picture's path, size and times; of a frame without one, of the manifest's."""
-        return frame_stamp(frame.locator if self._of(frame) is None else Locator(str(self._path()), frame.id))
+    def mask(self, frame: Frame) -> npt.NDArray[np.bool_] | None:
+        """Return the manipulated pixels of a crop, bool [H, W]; None without. Raises `FrameError`."""
+        part = self._part(frame.split)
+        if frame.id in part.failed:
+            status, reason = part.failed[frame.id]
+            raise FrameError(frame.id, reason, "unreadable" if status == "ok" else status)
+        path = part.masks.get(frame.id)
+        if path is None:
+            return None
+        found: npt.NDArray[np.bool_] = read_image(self._root / path, frame.id)[:, :, 0] > 127
+        return found
+
+    def has_masks(self) -> bool:
+        """Return whether the manifest has masks."""
+        return any(part.masks for part in self._listed().values())
+
+    def questions(self, split: str, kind: str = "blind") -> list[Question]:
+        """Return the questions of the dataset that was prepared about these frames. Raises `DataError`."""
+        text = self._text(QUESTIONS) if (self._root / QUESTIONS).exists() else ""
+        found = []
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                row = parse_json(line)
+                if row.pop("split") == split and row["kind"] == kind:
+                    found.append(Question(**row | {"references": tuple(row["references"])}))
+            except (Refused, TypeError, KeyError, AttributeError):
+                raise self._damaged(QUESTIONS, f", line {number}") from None
+        return found
+
+    def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
+        """Return the manipulated regions of the dataset that was prepared. Raises `DataError`."""
+        path = self._root / REGIONS
+        try:
+            held = read_json(path, MOST, MOST) if path.exists() else {}
+            return {name: frozenset(regions) for name, regions in held.get(split, {}).items()}
+        except (Refused, TypeError, AttributeError):
+            raise self._damaged(REGIONS) from None
 
     def fits(self) -> bool:
         """Return False: a prepared folder has its own card."""
@@ -85,38 +172,72 @@ class PreparedAdapter(FileAdapter[PreparedOptions]):
     def _reads_files(self) -> bool:
         return True
 
-    def _of(self, frame: Frame) -> tuple[str, str] | None:
-        self._listed()
-        return self._failed.get((frame.split, frame.id))
+    @property
+    def _root(self) -> Path:
+        return self.root or Path()
 
-    def _path(self) -> Path:
-        return (self.root or Path()) / MANIFEST
+    def _text(self, name: str) -> str:
+        path = self._root / name
+        try:
+            return read_text(path, MOST)
+        except Refused as error:
+            raise DataError(f"'{path}' cannot be read: {error}; prepare the dataset again") from None
 
-    def _listed(self) -> dict[str, list[Frame]]:
+    def _damaged(self, name: str, where: str = "") -> DataError:
+        return DataError(f"'{self._root / name}'{where}: it is damaged; prepare the dataset again")
+
+    def _part(self, split: str) -> Part:
+        check_split("a prepared dataset", split, self.splits)
+        found = self._listed()
+        if split not in found:
+            raise DataError(
+                f"'{self._root / MANIFEST}' has no {split} split: it has {', '.join(found) or 'no frames at all'}"
+            )
+        return found[split]
+
+    def _listed(self) -> dict[str, Part]:
         with self._lock:
             if self._splits is None:
                 self._splits = self._parsed()
             return self._splits
 
-    def _parsed(self) -> dict[str, list[Frame]]:
-        path = self._path()
-        try:
-            text = read_text(path, MOST)
-        except Refused as error:
-            raise DataError(f"manifest '{path}' cannot be read: {error}; prepare the dataset again") from None
-        found: dict[str, list[Frame]] = {}
-        reader = csv.DictReader(io.StringIO(text))
-        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    def _parsed(self) -> dict[str, Part]:
+        reader = csv.DictReader(io.StringIO(self._text(MANIFEST)))
+        lacking = [name for name in (*COLUMNS, MASK) if name not in (reader.fieldnames or ())]
         if lacking:
-            raise DataError(f"manifest '{path}' has no column '{lacking[0]}': is it of m2f2bench prepare?")
+            raise DataError(
+                f"manifest '{self._root / MANIFEST}' has no column '{lacking[0]}': is it of m2f2bench prepare?"
+            )
+        parts: dict[str, Part] = defaultdict(Part)
+        videos: dict[tuple[str, str, str], list[dict[str, str]]] = {}
         for number, row in enumerate(reader, 2):
             if None in row.values() or row["label"] not in ("0", "1") or row["status"] not in STATUSES:
-                raise DataError(f"manifest '{path}', line {number}: it is damaged; prepare the dataset again")
-            people = tuple(part for part in split_people(row["identity"]) if part)
-            place = Locator(str(path.parent / row["path"]))
-            names = (row["id"], row["video"], int(row["label"]), row["method"], row["split"])
-            frame = Frame(*names, people, place, row["picture"])
-            found.setdefault(frame.split, []).append(frame)
-            if row["status"] != "ok":
-                self._failed[frame.split, frame.id] = (row["status"], row["message"])
-        return found
+                raise self._damaged(MANIFEST, f", line {number}")
+            part = parts[row["split"]]
+            if row["status"] != "ok" or row["message"]:
+                part.failed[row["id"]] = (row["status"], row["message"])
+            if row[MASK]:
+                part.masks[row["id"]] = row[MASK]
+            videos.setdefault((row["split"], row["method"], row["video"]), []).append(row)
+        for (split, _, _), rows in videos.items():
+            parts[split].groups.append(_group(self._root, rows))
+        return dict(parts)
+
+
+def _group(root: Path, rows: Sequence[dict[str, str]]) -> Clip | list[Frame]:
+    """Return the frames of a video: a clip, or a list where ids do not begin with its name or faces share pictures."""
+    first = rows[0]
+    video, label, method, split = first["video"], int(first["label"]), first["method"], first["split"]
+    people = tuple(part for part in split_people(first["identity"]) if part)
+    files = [row["path"] if row["status"] == "ok" else MANIFEST for row in rows]
+    ends = tuple(row["id"].removeprefix(video).removeprefix("/") for row in rows)
+    plain = all(row["id"] == (f"{video}/{end}" if end else video) for row, end in zip(rows, ends, strict=True))
+    same = all(row["identity"] == first["identity"] and row["label"] == first["label"] for row in rows)
+    if plain and same and not any(row["picture"] for row in rows):
+        return PreparedClip(video, label, method, split, people, Locator(str(root)), tuple(files), ends)
+    found = []
+    for row, file in zip(rows, files, strict=True):
+        own = tuple(part for part in split_people(row["identity"]) if part)
+        place = Locator(str(root / file))
+        found.append(Frame(row["id"], video, int(row["label"]), method, split, own, place, row["picture"]))
+    return found

@@ -22,6 +22,7 @@ import torch
 
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
+from ...core.hearing import is_heard, tell
 from .cache import Batch, Request, Row, Ways, spread, study
 from .prompt import embed, spread_length
 from .sampling import GenerationSettings, next_tokens
@@ -265,6 +266,13 @@ class Generator:
             row.tokens.append(token)
             row.stopped = token in self.ends or self._stopped(row.tokens)
             row.done = row.stopped or len(row.tokens) >= row.limit
+        if len(rows) == 1 and is_heard():
+            tell(self._words(rows[0]))
+
+    def _words(self, row: Row) -> str:
+        """Return the text of a row so far, without its end token and from a stop text on."""
+        words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
+        return self._stop.split(self._text(words), maxsplit=1)[0].strip()
 
     def _stopped(self, tokens: list[int]) -> bool:
         """Return whether the last token has completed a stop text."""
@@ -283,8 +291,7 @@ class Generator:
         if row.limit == 0:
             why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
             return Generated("", row.length, 0, False, why if row.length else "the prompt is empty")
-        words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
-        text, tokens = self._stop.split(self._text(words), maxsplit=1)[0].strip(), len(row.tokens)
+        text, tokens = self._words(row), len(row.tokens)
         if row.stopped:
             return Generated(text, row.length, tokens)
         full = row.limit < self.settings.max_new_tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -24,6 +24,9 @@ from .options import (
     settle,
 )
 from .output import echo_json, say, say_wrapped, say_written
+
+if TYPE_CHECKING:
+    from ..cards.models import DetectorCard
 
 
 def prepare(
@@ -78,6 +81,15 @@ def train(
         ),
     ],
     dataset: Annotated[str, DatasetNamed(help="Its train split is used, never test.")],
+    kind: Annotated[
+        str | None,
+        Option(
+            "--as",
+            metavar="NAME",
+            autocompletion=complete.detectors,
+            help="DETECTOR is a file of weights, from which the training of this detector starts.",
+        ),
+    ] = None,
     stage: Annotated[
         str, Option(help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM).")
     ] = "detector",
@@ -101,8 +113,13 @@ def train(
     from ..training.curves import RECORD
     from ..training.processes import is_main_process
 
+    begun: str | DetectorCard = detector
+    if kind is not None:
+        from ..loading import detector_to_train
+
+        begun = detector_to_train(detector, kind)
     card = fit(
-        detector,
+        begun,
         dataset,
         stage=stage,
         start=start,

@@ -268,6 +268,15 @@ def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]
     return dict(card.options)
 
 
+def starting_options(cls: type) -> tuple[str, ...]:
+    """Return the names of the options that a backend's network is built from: those of `Options`, or of `build`."""
+    model = getattr(cls, "Options", None)
+    if model is not None and hasattr(model, "model_fields"):
+        return tuple(model.model_fields)
+    build = getattr(cls, "build", None)
+    return tuple(inspect.signature(build).parameters) if callable(build) else ()
+
+
 def _called(card: DetectorCard) -> str:
     """Return what the command line takes for a card: its name if it is in a folder of cards, else its file."""
     if card.path is None:

@@ -137,8 +137,10 @@ class NetworkDetector(Trainable):
         """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
         model = cls.build(**check_options(cls.build, card))
-        load_weights(model, path)
-        return cls(model, card.input, device, object_fingerprint(cls, str(card.input), card))
+        load_weights(model, path, outputs=None, fake=card.fake_class, spare=True)
+        # Without the key, a card has the fingerprint that it always had.
+        state = str(card.input) if card.fake_class is None else f"{card.input} fake {card.fake_class}"
+        return cls(model, card.input, device, object_fingerprint(cls, state, card))
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:

@@ -118,7 +118,8 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
         options, path = cls.options(card), trained_weights(card)
         fake: int | None = getattr(card, "fake_class", None)
         model = cls.empty(options, card.input.size)
-        load_weights(model, path, outputs=(f"{model.head}.",) if options.outputs == 1 else (), fake=fake)
+        outputs = (f"{model.head}.",) if options.outputs == 1 else ()
+        load_weights(model, path, outputs=outputs, fake=fake, spare=True)
         if options.outputs == 2 and fake is not None:
             model.fake_class = fake
         return cls(model, card.input, device, cls.hash(path, options, card.input, fake))

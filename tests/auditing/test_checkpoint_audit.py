@@ -257,7 +257,7 @@ def test_the_command(cli, one_line, tmp_path: Path) -> None:
     options = ("--as", tmp_path / "toy.yaml", "--fake-class", 1, "--strict")
     strict = cli("audit", tmp_path / "w.safetensors", *options)
     assert strict.status == 1 and "faults, first constant: 'layer1.0.bn2' (BatchNorm2d whose weight is 0" in strict.err
-    assert "the whole network" in strict.out and "15 of 15 BatchNorms never moved" in strict.out
+    assert "is still as it was drawn" in strict.out and "15 of 15 BatchNorms never moved" in strict.out
     assert "are for datasets" in one_line(cli("audit", "constant", "--limit", 3))
     assert cli("audit", "constant").out.startswith("# Audit of the checkpoint of constant")
 

@@ -213,8 +213,6 @@ BACKENDS = Registry(
         "meso4": "m2f2bench.detectors.cnn.meso:Meso4Detector",
         "mesoinception4": "m2f2bench.detectors.cnn.meso:MesoInception4Detector",
         "hf-classifier": "m2f2bench.detectors.runtimes.hf_classifier:HuggingFaceClassifier",
-        "m2f2det": "m2f2bench.detectors.m2f2det.detector:M2F2Detector",
-        "m2f2det-explainer": "m2f2bench.detectors.m2f2det.explainer:M2F2Explainer",
         "onnx": "m2f2bench.detectors.runtimes.onnx:OnnxDetector",
         "openai": "m2f2bench.detectors.openai.detector:OpenAIEndpoint",
         "recce": "m2f2bench.detectors.cnn.recce:RecceDetector",

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ...core.errors import DetectorError, first_line
-from ..weights.load import open_weights, read_weights, shapes_of, unwrapped
+from ..weights.load import open_weights, read_weights, shapes_of
+from ..weights.names import unwrapped
 
 Rename = Callable[[str], str]
 

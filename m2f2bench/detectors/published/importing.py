@@ -24,14 +24,13 @@ from ..cnn.base import Classifier, ClassifierDetector
 from ..m2f2det.released import importing as m2f2det
 from ..tuned import published as tuned
 from ..weights.load import check_shapes, finite, open_weights, shapes_of
+from ..weights.names import without_module
 from . import parts
 from .forms import FORMS, LICENCE, Form
 from .parts import Shapes
 
 CARD, RECORD, WEIGHTS = m2f2det.CARD, m2f2det.RECORD, m2f2det.WEIGHTS
 KINDS: tuple[str, ...] = (*m2f2det.KINDS, *FORMS, *tuned.KINDS)
-WRAPPER = "module."
-"""What DistributedDataParallel puts before every name."""
 WORDS = {"base_model.": "backbone.", "classifier.": "head."}
 """First words of names in some files (DF40's), and those that they stand for."""
 
@@ -88,9 +87,7 @@ def published_names(names: Iterable[str], expected: Collection[str]) -> dict[str
     Only beginnings of names change: `module.` goes if every name has it (also twice), and the first words of WORDS are
     replaced where the form has the name that results and not the name that is there.
     """
-    found = {name: name for name in names}
-    while found and all(name.startswith(WRAPPER) for name in found):
-        found = {name.removeprefix(WRAPPER): there for name, there in found.items()}
+    found = without_module(names)
     renamed: dict[str, str] = {}
     for name, there in found.items():
         word = next((word for word in WORDS if name.startswith(word)), None)

@@ -26,6 +26,7 @@ from ..m2f2det.released.files import CONFIG, Tensors, read_config
 from ..m2f2det.released.importing import CARD, LICENCE, RECORD, WEIGHTS
 from ..m2f2det.released.names import VISION, Reader
 from ..weights.load import Shapes, check_shapes, shapes_of
+from ..weights.names import without_module
 from ..weights.pretrained import quiet
 from .backbones import empty_backbone, open_backbone
 from .network import TunedNetwork
@@ -33,8 +34,6 @@ from .options import BackboneSource, TransformersSource, TunedOptions, Tuning
 from .tuning import split_attention
 
 CLIP_L14 = "openai/clip-vit-large-patch14"
-WRAPPER = "module."
-"""What DistributedDataParallel puts before every name."""
 BUFFERS = "position_ids"
 HALF = (0.5, 0.5, 0.5)
 
@@ -167,9 +166,7 @@ def plain_names(names: list[str], words: Mapping[str, str], path: Path) -> dict[
 
     Raises DetectorError if two names become one.
     """
-    found = {name: name for name in names}
-    while found and all(name.startswith(WRAPPER) for name in found):
-        found = {name.removeprefix(WRAPPER): there for name, there in found.items()}
+    found = without_module(names)
     plain: dict[str, str] = {}
     for name, there in found.items():
         word = next((word for word in words if name.startswith(word)), None)

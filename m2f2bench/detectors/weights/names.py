@@ -29,6 +29,14 @@ def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     return max((_fitted(stage, known) for stage in stages), key=lambda one: len(known & set(one)))
 
 
+def without_module(names: Iterable[str]) -> dict[str, str]:
+    """Return a file's names without `module.`, DistributedDataParallel's prefix, if all have it (also twice)."""
+    found = {name: name for name in names}
+    while found and all(name.startswith("module.") for name in found):
+        found = {name.removeprefix("module."): there for name, there in found.items()}
+    return found
+
+
 def _fitted(best: dict[str, str], known: set[str]) -> dict[str, str]:
     """Return names after the exchanges of first parts that each let more of them match."""
     for _ in range(DEPTH):

@@ -81,6 +81,11 @@ def test_a_pillow_image_of_any_mode_is_as_its_file(mode: str, tmp_path: Path) ->
     image = Image.fromarray(picture(1, (24, 32)).astype(np.uint16) * 257) if mode == "I;16" else base.convert(mode)
     path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
     image.save(path)
+    with Image.open(path) as opened:
+        try:
+            opened.load()
+        except OSError as error:
+            pytest.skip(f"Pillow {PIL.__version__} cannot read the {mode} file that it wrote: {error}")
     expected = in_place_of(as_crops(path, Spoiler()), str(path))
     assert in_place_of(as_crops(image, Spoiler()), "image0") == expected
     with Image.open(path) as opened:

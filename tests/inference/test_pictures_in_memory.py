@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import PIL
 import pytest
 import torch
 from one_line import error_of

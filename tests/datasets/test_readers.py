@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,3 +105,29 @@ def test_the_size_of_a_frame_that_was_read_is_known(tmp_path: Path) -> None:
     decoded = file.decoded
     assert file.size(4) == (48, 64) and file.decoded == decoded
     assert file.size(2) == (48, 64) and file.decoded > decoded
+
+
+def test_a_process_that_is_forked_beside_a_reading_thread_reads(tmp_path: Path) -> None:
+    file = VideoReaders(write_video(tmp_path / "a.mp4", 20, gop=5), most=2)
+    read, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        file.read(3)
+        read.set()
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    read.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        child = multiprocessing.get_context("fork").Process(target=_leave, args=(tmp_path / "a.mp4",), daemon=True)
+        child.start()
+    child.join(60)
+    end.set()
+    thread.join()
+    assert child.exitcode == 0
+
+
+def _leave(path: Path) -> None:
+    os._exit(0 if number_in(VideoReaders(path, most=2).read(7)[0]) == 7 else 1)

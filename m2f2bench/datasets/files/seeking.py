@@ -32,7 +32,8 @@ SKIPPING = frozenset({"h264", "hevc"})
 """Codecs of which the decoder can leave out frames that no other is built on."""
 COPIES = 5
 """Bytes per pixel that the copies of a frame take: its planes, and RGB."""
-_HERE = threading.local()
+_CONVERTERS: dict[tuple[int, int], Any] = {}
+"""By process and thread; a thread that has ended leaves its own to the next of its number."""
 
 
 class VideoFile:
@@ -335,15 +336,13 @@ def _converted(frame: Any, form: str) -> Any:
     """Return a frame's pixels in another format, as `frame.to_ndarray(format=form)` does.
 
     The converter is this thread's own, and not the frame's: two threads may convert the same frame. It has threads,
-    which a forked process does not get.
+    which a forked process does not get, and would wait for them where it is freed: so none is kept in the thread, whose
+    data a forked process frees.
     """
     from av.video.reformatter import VideoReformatter
 
-    known: dict[int, Any] = _HERE.__dict__.setdefault("converters", {})
-    here = os.getpid()
-    if here not in known:  # the parent's stays: to free it would wait for its threads
-        known[here] = VideoReformatter()
-    return known[here].reformat(frame, format=form).to_ndarray()
+    converter = _CONVERTERS.setdefault((os.getpid(), threading.get_ident()), VideoReformatter())
+    return converter.reformat(frame, format=form).to_ndarray()
 
 
 def planes_digest(frame: Any, matrix: Any = None) -> str:

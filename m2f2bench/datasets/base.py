@@ -127,6 +127,13 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """
         return ""
 
+    def mask_stamp(self, frame: Frame) -> str | None:
+        """Return a short text that changes whenever the frame's mask may have changed, without reading it.
+
+        Empty if the frame has no mask; None if it is unknown, as here. By it crops are kept whose face a mask chose.
+        """
+        return None
+
     def fits(self) -> bool:
         """Return whether the root looks like this adapter's layout with these options, by names of files alone.
 
@@ -346,6 +353,12 @@ def data_of(adapter: Adapter, frame: Frame) -> bytes | None:
 def stamp_of(adapter: Adapter, frame: Frame) -> str:
     """Return the adapter's stamp of a frame. Raises DataError if that fails."""
     return str(_ask(adapter, f"stamp() of frame '{frame.id}'", lambda: adapter.stamp(frame), str, "a text"))
+
+
+def mask_stamp_of(adapter: Adapter, frame: Frame) -> str | None:
+    """Return the adapter's stamp of a frame's mask. Raises DataError if that fails."""
+    ask, kinds = (lambda: adapter.mask_stamp(frame)), (str, type(None))
+    return cast("str | None", _ask(adapter, f"mask_stamp() of frame '{frame.id}'", ask, kinds, "a text, or None"))
 
 
 def has_masks(adapter: Adapter) -> bool:

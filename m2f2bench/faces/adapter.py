@@ -15,7 +15,16 @@ from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import class_name, installed_versions
-from ..datasets.base import Adapter, AdapterOptions, Sampler, frames_of, has_masks, sampled_frames_of, stamp_of
+from ..datasets.base import (
+    Adapter,
+    AdapterOptions,
+    Sampler,
+    frames_of,
+    has_masks,
+    mask_stamp_of,
+    sampled_frames_of,
+    stamp_of,
+)
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.read_ahead import about_frame, checked_mask, read_pixels, thread_count
 from ..version import __version__
@@ -205,7 +214,10 @@ class FaceAdapter(Adapter[FaceOptions]):
         return hashlib.blake2b(self.signature().encode() + image.tobytes(), digest_size=8).hexdigest()
 
     def stamp(self, frame: Frame) -> str:
-        """Return a hash of the stamps of the frame and of all frames by which its face is chosen; empty if one is."""
+        """Return a hash of the stamps of the frame, and of all frames and masks by which its face is chosen.
+
+        Empty if one of them is unknown.
+        """
         scene = _scene(frame)
         stamps = [stamp_of(self.scenes, scene)]
         video = self._video(scene)
@@ -213,6 +225,11 @@ class FaceAdapter(Adapter[FaceOptions]):
             stamps += [stamp_of(self.scenes, video[number]) for number in looked_at(len(video), self.looks)]
         if not all(stamps):
             return ""
+        if self.choice.rule == "mask":  # the masks of the frames that are looked at choose the face
+            masks = [mask_stamp_of(self.scenes, video[number]) for number in looked_at(len(video), self.looks)]
+            if None in masks:
+                return ""
+            stamps += [str(mask) for mask in masks]
         text = "\0".join([self.options.model_dump_json(), *stamps])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -23,11 +23,9 @@ from PIL import Image as Pillow
 
 from ..core.errors import FrameError
 from ..core.files import cannot_write, write_json
-from ..core.memo import frame_stamp
 from ..core.parsing import Refused, read_json
 from ..core.records import Frame
-from ..datasets.base import has_masks, stamp_of
-from ..datasets.files.media import MediaAdapter
+from ..datasets.base import has_masks, mask_stamp_of, stamp_of
 from ..faces.adapter import FaceAdapter
 from .prepared_forms import Form
 
@@ -58,13 +56,12 @@ class Part:
     def key(self, adapter: FaceAdapter) -> str:
         """Return a hash of the frames, of their facts, and of their files' stamps."""
         digest, clip, scenes = hashlib.sha256(), "", adapter.scenes
-        masked = isinstance(scenes, MediaAdapter) and has_masks(scenes)
+        masked = has_masks(scenes)
         for frame in self.frames:
             facts = [frame.id, frame.video, frame.label, frame.method, *frame.identities]
             # A video's face is chosen by frames that may not be wanted: the adapter's own stamp has theirs.
             stamps = [stamp_of(scenes, frame), adapter.stamp(frame) if frame.clip != clip else ""]
-            place = scenes.mask_place(frame) if masked and isinstance(scenes, MediaAdapter) else None
-            stamps += [frame_stamp(place)] if place is not None else []
+            stamps += [mask_stamp_of(scenes, frame) or ""] if masked else []
             digest.update(json.dumps([facts, stamps]).encode())
             clip = frame.clip
         return digest.hexdigest()[:32]

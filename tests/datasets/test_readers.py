@@ -98,6 +98,14 @@ def test_several_threads_get_the_frames_of_one(
     np.testing.assert_array_equal(file.read(7)[0], whole[7])
 
 
+@pytest.mark.parametrize(("pixels", "decoders"), [(64 * 48, 1), (2 * 64 * 48, 2), (1 << 24, 3), (0, 1)])
+def test_decoders_of_large_pictures_are_few(tmp_path: Path, pixels: int, decoders: int) -> None:
+    file = VideoReaders(write_video(tmp_path / "a.mp4", 60, gop=12), most=3, pixels=pixels)
+    places = [file.queue(number) for number in (3, 15, 27, 39)]
+    assert len(file._readers) == decoders
+    assert [number_in(file.pixels_of(place.frame())[0]) for place in places] == [3, 15, 27, 39]
+
+
 def test_the_size_of_a_frame_that_was_read_is_known(tmp_path: Path) -> None:
     file = VideoReaders(write_video(tmp_path / "a.mp4", 30, gop=30), most=2)
     file.read(4)

@@ -203,6 +203,24 @@ def test_a_person_who_comes_late_has_no_frames_before(tmp_path: Path) -> None:
     assert {outcome(faces, frame) for frame in faces.frames("test")} == {A, B}
 
 
+def test_another_mask_is_another_crop(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "scenes", {"original/crossing": crossing(3)})
+    picture, mask = "original/crossing/001.png", tmp_path / "mask.png"
+    (tmp_path / "m.csv").write_text(f"path,label,mask\nscenes/{picture},1,mask.png\n")
+
+    def marked_colour(name: str) -> str:
+        x0, y0, x1, y1 = (round(edge) for edge in crossing(3)[1][name])
+        drawn = np.zeros((120, 200), np.uint8)
+        drawn[y0:y1, x0:x1] = 255
+        Pillow.fromarray(drawn).save(mask)
+        faces = FaceAdapter(load_dataset(str(tmp_path / "m.csv")).adapter, CROP, MarkerFinder(), Choice(rule="mask"))
+        (frame,) = faces.frames("test")
+        assert faces.stamp(frame)  # so crops are kept
+        return outcome(faces, frame)
+
+    assert [marked_colour(name) for name in (B, A, B)] == [B, A, B]
+
+
 def test_the_face_that_the_mask_marks(tmp_path: Path) -> None:
     faces = faces_of(tmp_path, rule="mask", looks=None)
     for t, shown in enumerate(crossing()):

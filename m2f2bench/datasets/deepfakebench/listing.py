@@ -258,6 +258,12 @@ class ListedVideos(ClipAdapter[ListOptionsT], FileAdapter[ListOptionsT]):
                 return grey >= LEAST_OF_MASK
         return None
 
+    def mask_stamp(self, frame: Frame) -> str | None:
+        """Return a hash of the files, or of the LMDB, in which the mask may be."""
+        if type(self).mask is not ListedVideos.mask:
+            return None
+        return "".join(frame_stamp(place) for place in _mask_places(frame.locator))
+
     def _mask_data(self, place: Locator, frame_id: str) -> bytes | None:
         path = Path(place.path)
         return read_bytes(path, frame_id) if path.is_file() else None

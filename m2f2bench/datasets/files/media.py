@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.clips import Clip
 from ...core.errors import FrameError
-from ...core.memo import Memo, cache_folder, file_stamp
+from ...core.memo import Memo, cache_folder, file_stamp, frame_stamp
 from ...core.progress import progress_bar
 from ...core.records import Frame, Locator
 from ...core.sources import installed_versions
@@ -95,6 +95,13 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         With an index, that frame of a mask video. None if the frame has no mask.
         """
         return None
+
+    def mask_stamp(self, frame: Frame) -> str | None:
+        """Return a hash of the path, size and times of a mask's file; None for a class with a `mask` of its own."""
+        if type(self).mask is not MediaAdapter.mask:
+            return None
+        place = self.mask_place(frame)
+        return "" if place is None else frame_stamp(place)
 
     def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
         """Return the videos of a split as `listed` has them."""
@@ -266,7 +273,7 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
                     here.files.move_to_end(path)
                     return known[1]
             try:
-                file = VideoReaders(Path(path), thread_count())
+                file = VideoReaders(Path(path), thread_count(), OPEN_PIXELS)
             except FrameError as error:
                 raise FrameError(path, f"'{Path(path).name}': {error.reason}") from None
             with here.lock:

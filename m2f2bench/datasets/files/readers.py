@@ -57,16 +57,19 @@ class Place:
 
 
 class VideoReaders:
-    """A video file with as many decoders as are at work at the same time, at most `most`.
+    """A video file with as many decoders as are at work at the same time, at most `most`, and fewer of large pictures.
 
     Frames that are asked for in ascending order are decoded in this order where one is built on another, and at the
     same time where a keyframe lies between them. One thread alone opens one decoder.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
-        """Open the file. Raises FrameError if it is no video, and MachineError."""
+    def __init__(self, path: Path, most: int, pixels: int = 1 << 24) -> None:
+        """Open the file. Pictures of all decoders together have at most `pixels`, but one decoder is always allowed.
+
+        Raises FrameError if it is no video, and MachineError.
+        """
         first = VideoFile(path)
-        self.most = most
+        self._most = max(1, min(most, pixels // max(1, first.pixels)))
         self._path = path
         self._first = first
         self._readers = [Reader(first)]
@@ -133,7 +136,7 @@ class VideoReaders:
         for reader in self._readers:
             if reader.end.is_set():
                 return reader
-        if len(self._readers) < self.most:
+        if len(self._readers) < self._most:
             self._readers.append(Reader(VideoFile(self._path, self._first)))
             return self._readers[-1]
         return min(self._readers, key=lambda reader: reader.last)

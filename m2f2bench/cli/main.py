@@ -15,7 +15,7 @@ from typer import Option
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import catalogue, check, demo, new, run, score, train
+from . import catalogue, check, demo, new, prepare, run, score, train
 from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
 from .output import message, one_line
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=Command, short_help="Judge detectors on datasets and print the leaderboard.")(run.run)
-app.command("prepare", cls=Command, short_help="Cut faces out of videos and pictures.")(train.prepare)
+app.command("prepare", cls=Command, short_help="Cut faces out of videos and pictures.")(prepare.prepare)
 app.command("train", cls=Command, short_help="Train a detector.")(train.train)
 app.command("score", cls=Command, short_help="Score stored rows or answers, without a model.")(score.score)
 app.command("compare", cls=Command, short_help="Say which detector is better, by paired tests.")(score.compare)

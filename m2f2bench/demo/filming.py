@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line
-from ..datasets.files.video import open_video, pictures_of
+from ..datasets.files.video import open_video, pictures_of, seconds_of
 from ..inference.people import Looked, look_at_video
 from ..inference.people import Person as Followed
-from .judging import FAKE_FROM, Judge, Panel, Person
+from ..inference.verdicts import THRESHOLD
+from .judging import Judge, Panel, Person
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -62,14 +63,14 @@ class Film:
         }
 
     def surest(self, count: int = SUREST) -> list[tuple[int, Shot]]:
-        """Return the shots farthest from FAKE_FROM by the first detector, with their person's number, by time.
+        """Return the shots farthest from THRESHOLD by the first detector, with their person's number, by time.
 
         Each person's surest comes before anybody's second, so that all who were judged are seen.
         """
         ranked = []
         for number, shots in enumerate(self.people, 1):
             scored = [(next(iter(shot.person.verdicts.values())).score, shot) for shot in shots]
-            sure = sorted(((abs(one - FAKE_FROM), shot) for one, shot in scored if one is not None), key=_sureness)
+            sure = sorted(((abs(one - THRESHOLD), shot) for one, shot in scored if one is not None), key=_sureness)
             ranked += [(rank, -distance, number, shot) for rank, (distance, shot) in enumerate(sure)]
         ranked.sort(key=lambda one: one[:3])
         return sorted(((number, shot) for *_, number, shot in ranked[:count]), key=lambda one: one[1].second)
@@ -140,7 +141,7 @@ def measured(path: Path) -> tuple[float, float]:
         with open_video(path) as container:
             stream = pictures_of(container, path)
             rate = float(stream.average_rate or 25)
-            length = stream.duration * stream.time_base if stream.duration else Fraction(container.duration or 0, 10**6)
+            length = seconds_of(container, stream) or Fraction(0)
     except FrameError as error:
         raise DataError(f"the file is no video that can be judged: {error.reason}") from None
     except M2F2BenchError:

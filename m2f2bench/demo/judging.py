@@ -25,6 +25,7 @@ from ..faces.crops import CropCard, load_crop
 from ..faces.find import load_finder
 from ..heatmaps.mapping import HeatMapper
 from ..inference.people import CROP, FoundFace, find_people, training_crop
+from ..inference.verdicts import THRESHOLD
 from ..loading import load_detector
 from ..runs.ask import ExplainerClient
 
@@ -40,8 +41,6 @@ MOST_PIXELS = 30_000_000
 """Width times height of a picture: a phone's photo is judged, a scan is not."""
 MOST_FACES = 8
 """The largest faces of a picture, which are judged."""
-FAKE_FROM = 0.5
-"""Least P(fake) of a face that is called fake."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """`fake`, `real`, or `no verdict`."""
-        return "no verdict" if self.score is None else "fake" if self.score >= FAKE_FROM else "real"
+        return "no verdict" if self.score is None else "fake" if self.score >= THRESHOLD else "real"
 
 
 @dataclass(frozen=True, eq=False)

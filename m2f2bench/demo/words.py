@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ..inference.people import doubts
-from .judging import FAKE_FROM
+from ..inference.verdicts import THRESHOLD
 
 if TYPE_CHECKING:
     from ..cards.models import DetectorCard
@@ -95,7 +95,7 @@ def foot(judges: Sequence[Judge]) -> str:
     """Return HTML of what holds for every score."""
     notes = "".join(f"<li><b>{escape(judge.name)}</b>: {escape(trained_and_doubts(judge))}</li>" for judge in judges)
     return (
-        f'<p class="m2-note">P(fake) is the detector\'s own score, fake from {FAKE_FROM:g} on; it is no probability '
+        f'<p class="m2-note">P(fake) is the detector\'s own score, fake from {THRESHOLD:g} on; it is no probability '
         f'that this face was forged, and no proof. {UNTESTED}</p><ul class="m2-note">{notes}</ul>'
     )
 
@@ -112,7 +112,7 @@ def summary(means: Mapping[str, float | None]) -> str:
         if score is None:
             parts.append(f"<li>{escape(name)}: no verdict</li>")
             continue
-        word = "fake" if score >= FAKE_FROM else "real"
+        word = "fake" if score >= THRESHOLD else "real"
         told = f"mean P(fake) {score:.3f}; {meaning(score)}"
         parts.append(f'<li><b>{escape(name)}</b>: <strong class="m2-{word}">{word}</strong>, {told}</li>')
     return f"<ul>{''.join(parts)}</ul>"

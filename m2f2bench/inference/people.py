@@ -1,13 +1,5 @@
 """People in anybody's pictures and videos: faces found, cut out as a detector knows them, and judged.
 
-The signatures that others rely on:
-
-    find_people(image, finder="centerface", crop="m2f2det", choice=None) -> list[FoundFace]
-    judge_people(detector, found) -> list[float]
-    find_in_video(path, frames=32, finder="centerface", crop="m2f2det", choice=None) -> list[Person]
-    look_at_video(path, frames=32, finder="centerface", crop="m2f2det", choice=None) -> Looked
-    training_crop(card) -> str; doubts(card, crop) -> list[str]
-
 **When a picture is taken as it is.** A picture with exactly one face that is nearly square (`SQUARE`), and of which
 the crop around that face would show at least `FILLED`, is a crop of this face already: cutting it once more would add a
 black border or take hair and chin away. Then `FoundFace.whole` is true and `FoundFace.crop.image` is the picture, to
@@ -29,7 +21,7 @@ import numpy as np
 
 from ..cards.models import named_dataset
 from ..cards.protocols import FrameSelection
-from ..core.errors import DataError, DetectorError
+from ..core.errors import DataError
 from ..datasets.dataset import pick
 from ..datasets.files.video import Video, open_video, pictures_of, read_video
 from ..datasets.read_ahead import thread_count
@@ -40,9 +32,6 @@ from ..faces.face import Box, Face
 from ..faces.find import DEFAULT, FaceFinder, load_finder
 from ..faces.follow import Track, follow
 from ..faces.videos import PATIENCE
-from ..loading import load_detector
-from ..runs.detection import predict
-from .held import Held, frame_of
 
 if TYPE_CHECKING:
     from ..cards.models import DetectorCard
@@ -149,39 +138,8 @@ def find_people(
     points and the finder gives none; RegistryError and CardError for unknown names.
     """
     card, wanted = load_crop(crop), choice or Choice(rule="all")
-    faces = _sought(load_finder(finder), image)
+    faces = load_finder(finder).find(image)
     return _cut_all(image, choose(faces, wanted), card, len(wanted.worthy(faces)) == 1)
-
-
-def judge_people(detector: Any, found: Sequence[FoundFace]) -> list[float]:
-    """Return P(fake) in [0, 1] of each face; `detector` is a name, a card or an object, best one that is loaded.
-
-    Raises DetectorError if it fails on a face.
-    """
-    judge = load_detector(detector)
-    names = [f"face {number}" for number in range(1, len(found) + 1)]
-    held = Held({name: one.crop.image for name, one in zip(names, found, strict=True)})
-    scores: list[float] = []
-    for batch in predict(judge.card.name, judge, held, [frame_of(name) for name in names]):
-        for row in batch:
-            if row.score is None:
-                raise DetectorError(f"detector '{judge.card.name}' on {row.frame}: {row.message or row.status}")
-            scores.append(row.score)
-    return scores
-
-
-def find_in_video(
-    path: str | Path,
-    frames: int = 32,
-    finder: str | FaceFinder = DEFAULT,
-    crop: str | CropCard = CROP,
-    choice: Choice | None = None,
-) -> list[Person]:
-    """Return the people of a video, the largest first, each with the faces in the frames where it was seen.
-
-    `frames` frames, evenly spread, are looked at. Raises FrameError for a file that is no video, and as `find_people`.
-    """
-    return look_at_video(path, frames, finder, crop, choice).people
 
 
 def look_at_video(
@@ -191,11 +149,14 @@ def look_at_video(
     crop: str | CropCard = CROP,
     choice: Choice | None = None,
 ) -> Looked:
-    """Return what `find_in_video` finds, with the frames and how many of them have no face. Raises as it does."""
+    """Return the people of a video, each with the faces in the frames where it was seen, and the frames themselves.
+
+    `frames` frames, evenly spread, are looked at. Raises FrameError for a file that is no video, and as `find_people`.
+    """
     card, eye, wanted = load_crop(crop), load_finder(finder), choice or Choice(rule="all")
     selection = FrameSelection(which="uniform", count=frames)
     video = read_video(Path(path), lambda n: pick(selection, n))
-    seen = [wanted.worthy(faces) for faces in each(lambda image: _sought(eye, image), video.images)]
+    seen = [wanted.worthy(faces) for faces in each(eye.find, video.images)]
     step = max((b - a for a, b in pairwise(video.numbers)), default=1)
     tracks = follow(zip(video.numbers, seen, strict=True), PATIENCE * step)
     rate = _rate(Path(path))
@@ -205,13 +166,6 @@ def look_at_video(
         for number, track in enumerate(choose_tracks(tracks, wanted), 1)
     ]
     return Looked(video, [one for one in people if one.found], sum(not faces for faces in seen), rate)
-
-
-def find_ineach(
-    images: Iterable[Image], finder: FaceFinder, crop: CropCard, choice: Choice | None = None
-) -> list[list[FoundFace]]:
-    """Return what `find_people` finds in each of several pictures, which threads share."""
-    return each(lambda image: find_people(image, finder, crop, choice), images)
 
 
 def training_crop(card: DetectorCard) -> str:
@@ -232,10 +186,6 @@ def doubts(card: DetectorCard, crop: str | CropCard = "") -> list[str]:
     if own and used and own != used:
         found.append(f"{card.name} was trained on crops of the kind {own}, and these are {used}")
     return found
-
-
-def _sought(finder: FaceFinder, image: Image) -> list[Face]:
-    return finder.find(image)
 
 
 def each(what: Callable[[Any], T], images: Iterable[Any]) -> list[T]:

@@ -18,14 +18,11 @@ from PIL import Image
 
 import m2f2bench
 from m2f2bench.faces.face import overlap
-from m2f2bench.faces.find import load_finder
 from m2f2bench.inference.people import (
     FILLED,
     SMALL,
     doubts,
-    find_in_video,
     find_people,
-    judge_people,
     look_at_video,
     shown_share,
     training_crop,
@@ -266,7 +263,7 @@ def test_a_video_of_a_drawn_face(tmp_path: Path) -> None:
     assert row["score"] == pytest.approx(np.mean(person["scores"])) and len(person["boxes"]) == 16
     assert person["boxes"][-1][0] - person["boxes"][0][0] == pytest.approx(114, abs=6)
     assert len(seer.seen) == 16 and row["asked_frame"] == 12 and Path(row["heatmap"]).is_file()
-    (found,) = find_in_video(clip, 20)
+    (found,) = look_at_video(clip, 20).people
     assert found.numbers == [number for number in range(20) if not 8 <= number < 12] and len(found.crops) == 16
     assert look_at_video(clip, 5).without_face == 1  # of frames 2, 6, 10, 14 and 18
 
@@ -335,13 +332,6 @@ def test_bad_names_are_one_line(cli, one_line, tmp_path: Path) -> None:
     assert "unknown finder of faces 'x'" in one_line(cli(*words, "--finder", "x"))
     assert "leave out --no-faces" in one_line(cli(*words, "--no-faces", "--crop", "sbi"))
     assert "no face was found" in one_line(cli(*words, "--finder", "centerface@0.99"))
-
-
-def test_judge_people_is_what_predict_gives(real_data: Path) -> None:
-    picture, _ = two(real_data)
-    found = find_people(picture, load_finder(), "m2f2det")
-    assert judge_people(Seer(), found) == [one["p_fake"] for one in only(picture)["faces"]]
-    assert judge_people("constant", []) == []
 
 
 def test_a_notebook_shows_each_face(real_data: Path) -> None:

@@ -130,14 +130,14 @@ def _length(path: Path) -> tuple[int, int | None]:
 
 def promised_of(container: Any, stream: Any, hidden: int) -> int | None:
     """Return the number of frames that a container states, None if it states none; `hidden` ones are not shown."""
-    seconds = _seconds(container, stream)
+    seconds = seconds_of(container, stream)
     rate = stream.average_rate
     known = [stream.frames - hidden] if stream.frames else []  # a trimmed file also counts hidden frames
     known += [round(seconds * rate)] if seconds and rate else []
     return min(known, default=None)
 
 
-def _seconds(container: Any, stream: Any) -> Fraction | None:
+def seconds_of(container: Any, stream: Any) -> Fraction | None:
     """Return the length of the pictures in seconds, as the container states it."""
     import av
 

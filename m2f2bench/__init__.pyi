@@ -1,6 +1,8 @@
 """The public names, each from the module that defines it."""
 
 from .auditing.audit import audit as audit
+from .auditing.checkpoints.audit import audit_checkpoint as audit_checkpoint
+from .auditing.checkpoints.report import CheckpointAudit as CheckpointAudit
 from .auditing.report import Audit as Audit
 from .cards.models import DetectorCard as DetectorCard
 from .cards.registry import register_adapter as register_adapter
@@ -22,8 +24,8 @@ from .detectors.base import Explainer as Explainer
 from .detectors.base import Localizer as Localizer
 from .detectors.base import Trainable as Trainable
 from .detectors.base import trained_weights as trained_weights
-from .detectors.m2f2det.released.importing import import_weights as import_weights
 from .detectors.network import NetworkDetector as NetworkDetector
+from .detectors.published.importing import import_weights as import_weights
 from .heatmaps.faithfulness_report import Faithfulness as Faithfulness
 from .heatmaps.localization_report import Localization as Localization
 from .heatmaps.measurement import faithfulness as faithfulness
@@ -32,6 +34,7 @@ from .inference.predictions import Predictions as Predictions
 from .inference.predictions import predict as predict
 from .leaderboards.board import Board as Board
 from .leaderboards.leaderboard import leaderboard as leaderboard
+from .loading import detector_from as detector_from
 from .loading import load_dataset as load_dataset
 from .loading import load_detector as load_detector
 from .metrics.metric import Metric as Metric

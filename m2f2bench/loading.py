@@ -24,6 +24,7 @@ from .cards.models import (
     validate,
 )
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
+from .core.arguments import checked
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.files import user_path
 from .core.guests import guest
@@ -32,8 +33,8 @@ from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .datasets.plain import GIVEN, MANIFESTS, plain_card, slug
 from .datasets.recognition import at_its_root, card_of_folder
-from .detectors.base import Detector, PlainDetector, check_options
-from .detectors.weights.weight_files import SUFFIXES
+from .detectors.base import Detector, PlainDetector, check_options, starting_options
+from .detectors.weights.given import ENDINGS, called, card_of, is_classifier, is_given
 from .metrics.registry import known_metric, load_metric, notes
 
 CARD_SUFFIXES = (".yaml", ".yml")
@@ -60,12 +61,8 @@ def resolve_card(kind: str, reference: str) -> Card:
         raise CardError(f"'{reference}' is code: name its class too, {reference}:CLASS")
     if (path / "card.yaml").is_file():
         return read_card(kind, path / "card.yaml")
-    if kind == "detectors" and path.suffix in SUFFIXES and path.exists():
-        raise CardError(
-            f"'{path}' is a file of weights, not a detector's card: write a card next to it (name: {_card_name(path)}, "
-            f"backend: timm, weights: {path.name}, options: {{model: ITS-TIMM-NAME}}) and give that, or a Python file "
-            f"`file.py:Class` that loads it; M2F2-Det's published weights are for `m2f2bench import-weights`"
-        )
+    if kind == "detectors" and is_given(path):
+        return card_of(path, None)
     if path.is_file():
         return read_card(kind, path)
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
@@ -86,11 +83,6 @@ def _own(name: str) -> str:
     found = [f"{name}{ending}" for ending in CARD_SUFFIXES if Path(f"{name}{ending}").is_file()]
     found += [f"{file}.py:{attribute}"] if file and attribute.isidentifier() and Path(f"{file}.py").is_file() else []
     return f"; for your own give {found[0]}" if found else ""
-
-
-def _card_name(path: Path) -> str:
-    """Return a card's name that is like the file's name."""
-    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", path.stem).lstrip("._@+-") or "mine"
 
 
 def _singular(kind: str) -> str:
@@ -214,6 +206,50 @@ def detector_card(reference: str | Path | DetectorCard) -> tuple[DetectorCard, t
     return cast(DetectorCard, card), cls
 
 
+@checked
+def detector_from(
+    file: str | Path, kind: str | Path | DetectorCard | None = None, fake_class: int | None = None, trust: bool = False
+) -> DetectorCard:
+    """Return the card of a detector whose weights are in a file of another project; it goes wherever a detector goes.
+
+    `file` is a `.pth`, `.pt`, `.safetensors` with `kind`, the detector (name, card, class) whose network it is for; or
+    an ONNX file, a TorchScript program (only with `trust`: it is code) or the folder of a Hugging Face image
+    classifier, for which `kind` gives only the input. `fake_class` (0 or 1) says which of two outputs is fake. No code
+    in a file of weights is run. Raises DetectorError or CardError.
+    """
+    path = user_path(_reference(file, (), "file of weights"))
+    if not path.exists():
+        raise DetectorError(f"there is no file of weights '{path}'")
+    if not is_given(path):
+        raise DetectorError(
+            f"'{path}' is neither a file of weights ({', '.join(ENDINGS[:6])}) nor a classifier's folder"
+        )
+    if fake_class not in (None, 0, 1):
+        raise DetectorError(f"fake class {fake_class}: it is the number of the output that is fake, 0 or 1")
+    base = None if kind is None else detector_card(kind)[0]
+    name = called(path)
+    name = name if find_card("detectors", name) is None else f"{name}-weights"
+    return card_of(path, base, fake_class, trust, name)
+
+
+def detector_to_train(file: str | Path, kind: str | Path | DetectorCard) -> DetectorCard:
+    """Return the card of detector `kind` whose training starts from the weights in a file, but for its last layer.
+
+    Raises DetectorError if its backend cannot start from a file.
+    """
+    card, cls = detector_card(kind)
+    given = detector_from(file, card)
+    if given.backend != card.backend:
+        raise DetectorError(
+            f"'{file}' holds its own network ({given.backend}), which is not trained here: give weights"
+        )
+    known = starting_options(cls)
+    if "pretrained" not in known:
+        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) cannot start its training from a file")
+    values = {"name": f"{card.name}-from-{given.name}", "options": {**card.options, "pretrained": given.weights}}
+    return card.model_copy(update={**values, "weights": None})
+
+
 def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> Detector:
     """Build a detector; its card is in `.card`.
 
@@ -259,6 +295,23 @@ def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
     values = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
     card = validate(DetectorCard, values, f"detector {type(detector).__qualname__}")
     return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
+
+
+def names_detector(reference: str) -> bool:
+    """Return whether a reference that could be a dataset's or a detector's is a detector's, or weights."""
+    if find_card("datasets", reference) is not None:
+        return False
+    if find_card("detectors", reference) is not None:
+        return True
+    path = user_path(reference)
+    if is_file_reference(reference):
+        return not issubclass(load_from_file(reference, "class"), Adapter)
+    if is_given(path):
+        return path.is_file() or is_classifier(path)
+    card = path / "card.yaml" if path.is_dir() else path
+    if card.suffix not in CARD_SUFFIXES or not card.is_file():
+        return False
+    return re.search(r"^(backend|base):", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
 
 
 def load_dataset(reference: str | DatasetCard | Adapter) -> Dataset:

@@ -197,22 +197,38 @@ def options_of(kind: str) -> str:
 def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
     """Return the models of each built-in backend's options, each with the line before its table."""
     from m2f2bench.detectors import controls, frequency, timm
+    from m2f2bench.detectors.cnn import base, efficientnet, ucf, xception
     from m2f2bench.detectors.m2f2det import options as m2f2det
     from m2f2bench.detectors.openai.endpoint import OpenAIOptions
+    from m2f2bench.detectors.runtimes.base import OnnxOptions, RuntimeOptions
+    from m2f2bench.detectors.runtimes.hf_classifier import HuggingFaceOptions
     from m2f2bench.detectors.vlm.detector import VLMOptions
 
     explainer = "The options of `m2f2det`, and under the key `explainer`:"
     return {
+        "cnn-aug": [("", base.VariantOptions)],
         "constant": [("", controls.ConstantOptions)],
+        "efficientnet-b4": [("", efficientnet.EfficientNetOptions)],
+        "f3net": [("", base.VariantOptions)],
         "random": [("", controls.RandomOptions)],
         "frequency": [("", frequency.FrequencyOptions)],
+        "hf-classifier": [("None: all that it needs is in the folder.", HuggingFaceOptions)],
         "m2f2det": [
             ("Of the variant `paper`; the cards of the others are written by `import-weights`.", m2f2det.PaperOptions)
         ],
         "m2f2det-explainer": [(explainer, m2f2det.ExplainerOptions)],
+        "meso4": [("", base.VariantOptions)],
+        "mesoinception4": [("", base.VariantOptions)],
+        "onnx": [("", OnnxOptions)],
         "openai": [("", OpenAIOptions)],
+        "recce": [("", base.ClassifierOptions)],
+        "spsl": [("", base.VariantOptions)],
+        "srm": [("", base.ClassifierOptions)],
         "timm": [("", timm.TimmOptions)],
+        "ucf": [("", ucf.UcfOptions)],
+        "torchscript": [("", RuntimeOptions)],
         "vlm": [("", VLMOptions)],
+        "xception": [("", xception.XceptionOptions)],
     }
 
 

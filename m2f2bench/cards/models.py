@@ -75,6 +75,8 @@ class DetectorCard(Card):
     """What runs it: a class in a file next to the card (`file.py:Class`), or the name of a backend."""
     weights: str | None = None
     """A file next to the card (or an absolute path) with trained weights; None for an untrained detector."""
+    fake_class: Literal[0, 1] | None = None
+    """For `weights` of others: which of two outputs is fake. With one output, 0 says that it is the logit of real."""
     input: InputSettings = InputSettings()
     """How an image becomes the network's input."""
     options: dict[str, Any] = {}
@@ -100,10 +102,12 @@ class DetectorCard(Card):
 
     @model_serializer(mode="wrap")
     def _plainly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave an empty `training_people` out: identities and results from before the key stay what they were."""
+        """Leave keys that are not set and that older cards lack out: their identities and results stay the same."""
         values: dict[str, Any] = handler(self)
         if not values.get("training_people", True):
             del values["training_people"]
+        if values.get("fake_class", 0) is None:
+            del values["fake_class"]
         return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Triple = tuple[float, float, float]
@@ -43,8 +43,10 @@ class InputSettings(Settings):
 
     size: int = Field(default=224, ge=8, le=4096)
     """The side of the input in pixels."""
-    fit: Literal["squash", "centre"] = "squash"
-    """A picture that is not square is squashed, or its shorter edge is resized and the centre cut out (as in CLIP)."""
+    fit: Literal["squash", "centre", "cut"] = "squash"
+    """A picture that is not square is squashed (`squash`), or its shorter edge is resized and the centre cut out
+    (`centre`, as in CLIP). `cut`: the centre is cut out and nothing is resized; a smaller picture is padded with
+    black."""
     crop: float = Field(default=1.0, gt=0.0, le=1.0)
     """Below 1 the picture is resized to `size / crop` and the centre cut out."""
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -53,6 +55,12 @@ class InputSettings(Settings):
     """What is subtracted from red, green and blue in [0, 1]; the default is ImageNet's."""
     std: Triple = IMAGENET_STD
     """What they are divided by then; the default is ImageNet's."""
+
+    @model_validator(mode="after")
+    def _cut_is_not_resized(self) -> InputSettings:
+        if self.fit == "cut" and self.crop != 1.0:
+            raise ValueError("crop resizes a picture, and fit `cut` does not: remove one of them")
+        return self
 
     def __str__(self) -> str:
         def numbers(values: Triple) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ..core.errors import CheckFailed
+from ..core.errors import CheckFailed, DataError
 from . import complete
 from .options import (
+    AsOption,
     CardsOption,
     CropOption,
     DataOption,
@@ -18,12 +19,15 @@ from .options import (
     DetectorNamed,
     DeviceOption,
     FacesOption,
+    FakeClassOption,
     FinderOption,
     JsonOption,
     OwnMetricOption,
     RedrawOption,
     SignaturesOption,
     SplitOption,
+    TrustOption,
+    given,
     settle,
 )
 from .output import echo_json, print_report, require_report_ending, say, say_wrapped
@@ -37,6 +41,9 @@ def check(
         ),
     ] = Path("baselines"),
     detector: Annotated[str | None, DetectorNamed(help="Default: that of the baseline.")] = None,
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
     run: Annotated[Path | None, Option(help="Use the folder of a run instead of a new run.")] = None,
     dataset: Annotated[str | None, DatasetNamed(help="Default: that of the baseline.")] = None,
     metric: Annotated[
@@ -67,7 +74,7 @@ def check(
 
     reports = look(
         baseline,
-        detector=detector,
+        detector=next(iter(given([detector] if detector else [], kind, fake_class, trust)), None),
         run_folder=run,
         dataset=dataset,
         out=out,
@@ -115,8 +122,19 @@ def validate(
 
 def audit(
     dataset: Annotated[
-        list[str], DatasetArgument(help="Name, card, folder or manifest; several: report what they share.")
+        list[str],
+        DatasetArgument(
+            metavar="DATASET|DETECTOR|WEIGHTS",
+            help="A dataset: name, card, folder or manifest; several: report what they share. A detector, or a file "
+            "of weights: report what in it has no part in its scores.",
+        ),
     ],
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
+    images: Annotated[
+        str, Option("--images", metavar="DATASET", help="What a detector judges in its audit.")
+    ] = "synthetic",
     split: Annotated[
         list[str] | None,
         Option(help="Of several datasets DATASET:SPLIT is of one alone. Repeatable. Default: all splits."),
@@ -142,8 +160,16 @@ def audit(
     """Report what leaks the label or counts twice: duplicates, people in two splits, shortcuts, revealing questions.
 
     Of several datasets: people, videos and pictures of one that are in another. Shortcuts and questions are for one.
+    Of a detector or its weights: tensors still as they were drawn or never read, parts that give every image the same,
+    BatchNorms that never moved, layers built in each pass, scores that depend on the batch.
     """
     settle(cards, data, redraw=redraw)
+    if _is_checkpoint(dataset, kind):
+        if limit is not None or questions or len(split or ()) > 1:
+            raise DataError(f"'{dataset[0]}' is a detector: --limit, --questions and several --split are for datasets")
+        options = {"kind": kind, "fake_class": fake_class, "trust": trust, "split": (split or ["test"])[0]}
+        _audit_checkpoint(dataset[0], out, strict, signatures, as_json, dataset=images, **options)
+        return
     from ..auditing.audit import audit as look
     from ..auditing.questions import KINDS
     from ..auditing.report import plural
@@ -164,6 +190,34 @@ def audit(
         first = report.leaks[0]
         raise CheckFailed(
             f"'{report.dataset}' leaks ({plural(len(report.leaks), 'finding')}), first {first.topic}: {first.text}"
+        )
+
+
+def _is_checkpoint(names: list[str], kind: str | None) -> bool:
+    """Return whether an audit is of a detector. Raises DataError for --as with several names."""
+    from ..loading import names_detector
+
+    if len(names) > 1:
+        if kind is not None:
+            raise DataError("--as is for one file of weights; several names are those of datasets")
+        return False
+    return kind is not None or names_detector(names[0])
+
+
+def _audit_checkpoint(
+    detector: str, out: Path | None, strict: bool, signatures: bool | None, as_json: bool, **options: Any
+) -> None:
+    """Audit a detector or a file of weights, and print the report."""
+    from ..auditing.checkpoints.audit import audit_checkpoint
+    from ..auditing.report import plural
+
+    require_report_ending(out)
+    report = audit_checkpoint(detector, **options)
+    print_report(report, out, as_json, signatures)
+    if strict and report.findings:
+        first = report.findings[0]
+        raise CheckFailed(
+            f"'{report.detector}' has {plural(len(report.findings), 'fault')}, first {first.topic}: {first.text}"
         )
 
 

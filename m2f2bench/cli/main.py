@@ -46,7 +46,7 @@ app.command("demo", cls=Command, short_help="Serve a page that judges photos and
 app.command("localize", cls=Command, short_help="Compare a detector's heat maps with true masks.")(run.localize)
 app.command("list", cls=Command, short_help="List detectors, datasets, protocols, metrics, …")(catalogue.list_names)
 app.command("describe", cls=Command, short_help="Print all that is known about a name.")(catalogue.describe)
-app.command("audit", cls=Command, short_help="Report what in a dataset leaks the label.")(check.audit)
+app.command("audit", cls=Command, short_help="Report what leaks in a dataset, or is dead in a detector.")(check.audit)
 app.command("sheet", cls=Command, short_help="Draw a contact sheet of a dataset.")(check.sheet)
 app.command("doctor", cls=Command, short_help="Check this machine: versions, weights, data, cards.")(catalogue.doctor)
 app.command("new", cls=Command, short_help="Write a skeleton of a detector, dataset or metric.")(new.new)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, DEVICES
-from ..core.errors import ScoreError
+from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, DEVICES, find_card
+from ..core.errors import DetectorError, ScoreError
 from ..core.memo import REDRAW_VARIABLE
 from . import complete
+
+if TYPE_CHECKING:
+    from ..cards.models import DetectorCard
 
 DetectorArgument = partial(Argument, metavar="DETECTOR", autocompletion=complete.detectors)
 DatasetArgument = partial(Argument, metavar="DATASET", autocompletion=complete.datasets)
@@ -65,6 +69,21 @@ FinderOption = Annotated[
     str, Option("--finder", metavar="NAME", help="What finds faces: centerface, yunet:FILE, …; NAME@SCORE.")
 ]
 FacesOption = Annotated[str, Option("--faces", help="Of each video the largest face, the forged one (mask), or all.")]
+AsOption = Annotated[
+    str | None,
+    Option(
+        "--as",
+        metavar="DETECTOR",
+        autocompletion=complete.detectors,
+        help="The detector whose network the weights given with -d are for.",
+    ),
+]
+FakeClassOption = Annotated[
+    int | None, Option("--fake-class", metavar="0|1", help="Of weights with two outputs: which one is fake.")
+]
+TrustOption = Annotated[
+    bool, Option("--trust", help="Run the code in a TorchScript file: only if you trust its source.")
+]
 SignaturesOption = Annotated[
     bool | None,
     Option(
@@ -91,6 +110,28 @@ def settle(
         from ..loading import load_metrics
 
         load_metrics(metrics)
+
+
+def given(
+    detectors: Sequence[str], kind: str | None = None, fake_class: int | None = None, trust: bool = False
+) -> list[str | DetectorCard]:
+    """Return detectors, with a card for each file or folder of weights, by --as, --fake-class and --trust.
+
+    Raises DetectorError for these options without such a file.
+    """
+    wanted = {"--as": kind, "--fake-class": fake_class, "--trust": trust or None}
+    asked = [name for name, value in wanted.items() if value is not None]
+    if not asked:
+        return list(detectors)
+    from ..core.files import user_path
+    from ..detectors.weights.given import is_given
+    from ..loading import detector_from
+
+    files = [one for one in detectors if find_card("detectors", one) is None and is_given(user_path(one))]
+    if not files:
+        named = ", ".join(detectors) or "no detector"
+        raise DetectorError(f"{asked[0]} is for a file of weights given with -d, and {named} is none that exists")
+    return [detector_from(one, kind, fake_class, trust) if one in files else one for one in detectors]
 
 
 def mapping(pairs: list[str] | None) -> dict[str, str | dict[str, str]]:

@@ -13,6 +13,7 @@ from ..cards.folders import DEFAULT_SUITE, find_card
 from ..core.text import visible
 from . import complete
 from .options import (
+    AsOption,
     CamLayerOption,
     CamOption,
     CardsOption,
@@ -22,12 +23,15 @@ from .options import (
     DetectorNamed,
     DeviceOption,
     FacesOption,
+    FakeClassOption,
     FinderOption,
     JsonOption,
     ProtocolNamed,
     RedrawOption,
     SignaturesOption,
     SplitOption,
+    TrustOption,
+    given,
     settle,
 )
 from .output import echo_json, in_terminal, print_report, require_report_ending, say, show, with_signatures
@@ -46,6 +50,9 @@ def run(
     ] = None,
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
     split: SplitOption = "test",
     limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
@@ -78,7 +85,7 @@ def run(
     folder = out or run_folder(suite)
     results = run_bench(
         suite,
-        detectors=detector or (),
+        detectors=given(detector or (), kind, fake_class, trust),
         datasets=dataset or (),
         protocols=protocol or (),
         split=split,
@@ -113,6 +120,9 @@ def run_folder(suite: str | None) -> Path:
 def predict(
     paths: Annotated[list[Path], Argument(metavar="IMAGE|VIDEO|DIR", help="Photos and videos with faces.")],
     detector: Annotated[str, DetectorNamed(help="Name, card, folder or file.py:Class.")],
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
     frames: Annotated[int, Option(min=1, help="Frames taken evenly from a video.")] = 32,
     heatmap: Annotated[
         Path | None,
@@ -142,14 +152,14 @@ def predict(
     settle(cards)
     from ..inference.predict import predict_paths
 
-    judge: Any = detector
+    judge: Any = given([detector], kind, fake_class, trust)[0]
     if cam or cam_layer:
         from ..core.errors import DetectorError
         from ..heatmaps.mapping import mapping_detector
 
         if heatmap is None:
             raise DetectorError("--cam needs a folder for the maps: give --heatmap DIR too")
-        judge = mapping_detector(detector, device, cam, cam_layer)
+        judge = mapping_detector(judge, device, cam, cam_layer)
     found = predict_paths(
         paths,
         judge,
@@ -186,6 +196,9 @@ def localize(
         str,
         DatasetNamed(help="A dataset with true masks, such as synthetic; any with --faithfulness."),
     ],
+    kind: AsOption = None,
+    fake_class: FakeClassOption = None,
+    trust: TrustOption = False,
     split: SplitOption = "test",
     limit: Annotated[int | None, Option(min=1, help="Only N frames, evenly spread.")] = None,
     cam: CamOption = "",
@@ -212,13 +225,14 @@ def localize(
     settle(cards, data, redraw=redraw)
     require_report_ending(out)
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
+    (judge,) = given([detector], kind, fake_class, trust)
     report: Any
     if faithfulness:
         from ..heatmaps.measurement import faithfulness as test
 
-        report = test(detector, dataset, steps=steps, area=area, **more)
+        report = test(judge, dataset, steps=steps, area=area, **more)
     else:
         from ..heatmaps.measurement import localize as measure
 
-        report = measure(detector, dataset, **more)
+        report = measure(judge, dataset, **more)
     print_report(report, out, as_json, signatures, frames=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -23,6 +23,9 @@ from .options import (
 )
 from .output import say, say_wrapped, say_written
 
+if TYPE_CHECKING:
+    from ..cards.models import DetectorCard
+
 
 def train(
     detector: Annotated[
@@ -34,6 +37,15 @@ def train(
         ),
     ],
     dataset: Annotated[str, DatasetNamed(help="Its train split is used, never test.")],
+    kind: Annotated[
+        str | None,
+        Option(
+            "--as",
+            metavar="NAME",
+            autocompletion=complete.detectors,
+            help="DETECTOR is a file of weights, from which the training of this detector starts.",
+        ),
+    ] = None,
     stage: Annotated[
         str, Option(help="detector (P(fake)), align (projectors to the LLM) or tune (LoRA on the LLM).")
     ] = "detector",
@@ -57,8 +69,13 @@ def train(
     from ..training.curves import RECORD
     from ..training.processes import is_main_process
 
+    begun: str | DetectorCard = detector
+    if kind is not None:
+        from ..loading import detector_to_train
+
+        begun = detector_to_train(detector, kind)
     card = fit(
-        detector,
+        begun,
         dataset,
         stage=stage,
         start=start,
@@ -111,20 +128,28 @@ def merge(
 
 def import_weights(
     file: Annotated[Path, Argument(metavar="FILE|DIR", help="Published weights, or the 7B model's folder.")],
-    kind: Annotated[str, Option("--as", help="m2f2det-released-detector or m2f2det-released-explainer.")],
+    kind: Annotated[
+        str,
+        Option(
+            "--as",
+            help="What FILE is: deepfakebench-NAME, sbi, lsda, effort, univfd, gend, df40-clip, forada, or "
+            "m2f2det-released-detector or -explainer.",
+        ),
+    ],
     out: Annotated[Path, Option(help="The detector's folder; it must not exist, or be empty.")],
     vision_tower: Annotated[
         str | None,
         Option(
             metavar="FILE|DIR|NAME",
-            help="CLIP's image tower instead of the one in FILE: a file, a folder of a CLIP, or its name on the hub.",
+            help="CLIP's image tower instead of the one in FILE, or for a FILE without one: a file, a folder of a "
+            "CLIP, or its name on the hub.",
         ),
     ] = None,
     detector_only: Annotated[bool, Option("--detector-only", help="Without the LLM of the 7B model.")] = False,
 ) -> None:
     """Make a detector from published weights; no code in their file is run."""
-    from ..detectors.m2f2det.released.importing import RECORD
-    from ..detectors.m2f2det.released.importing import import_weights as fetch
+    from ..detectors.published.importing import RECORD
+    from ..detectors.published.importing import import_weights as fetch
 
     card = fetch(file, kind, out, vision_tower, detector_only)
     _say_notes(json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["notes"])

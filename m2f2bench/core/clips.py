@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, overload
 
+from .errors import DataError
 from .records import FAKE, REAL, Frame, Locator
 from .text import in_utf8
 
@@ -167,3 +168,53 @@ class Frames(Sequence[Frame]):
 
     def _start(self, number: int) -> int:
         return self._ends[number - 1] if number else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFrame(Frame):
+    """Several frames of one video that are judged together: one row, whose id names them all.
+
+    `parts` are the frames in time order. A video with fewer frames than a clip needs gives its last ones again.
+    """
+
+    parts: tuple[Frame, ...] = ()
+
+
+def join_clips(frames: Sequence[Frame], length: int) -> list[Frame]:
+    """Return clips of `length` frames each, in the order of their videos' first frames.
+
+    The frames of a video are cut into clips one after the other; the last clip ends with the last frame, so it may
+    share frames with the one before. A video with fewer frames than `length` is one clip, in which the last frame is
+    repeated. Raises DataError if a picture of a video has several faces: they are no sequence.
+    """
+    videos: dict[str, list[Frame]] = {}
+    for frame in frames:
+        if frame.picture:
+            raise DataError(
+                f"picture '{frame.picture}' of video '{frame.video}' has several faces, and a clip is of one person: "
+                "choose one face (--faces)"
+            )
+        videos.setdefault(frame.clip, []).append(frame)
+    found: list[Frame] = []
+    for video in videos.values():
+        starts = [*range(0, max(1, len(video) - length + 1), length)]
+        if len(video) > starts[-1] + length:
+            starts.append(len(video) - length)
+        for start in starts:
+            parts = video[start : start + length]
+            parts += parts[-1:] * (length - len(parts))
+            found.append(_joined(parts))
+    return found
+
+
+def _joined(parts: Sequence[Frame]) -> ClipFrame:
+    """Return a clip. Its id is the first frame's, and `+` with what differs at the end of each other frame's id."""
+    first = parts[0]
+    names = list(dict.fromkeys(part.id for part in parts))
+    folder = first.id.rpartition("/")[0]
+    shared = f"{folder}/" if folder and all(name.startswith(f"{folder}/") for name in names) else ""
+    name = "+".join([names[0], *(one.removeprefix(shared) for one in names[1:])])
+    people = tuple(dict.fromkeys(person for part in parts for person in part.identities))
+    return ClipFrame(
+        name, first.video, first.label, first.method, first.split, people, first.locator, parts=tuple(parts)
+    )

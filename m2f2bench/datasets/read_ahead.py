@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from ..core.clips import ClipFrame
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES, Frame
@@ -86,15 +87,16 @@ def _digest(adapter: Adapter, frame: Frame, image: Image) -> str:
 
 
 def read_pixels(read: Callable[[Frame], Image], frame: Frame) -> Image:
-    """Return a frame's pixels, RGB uint8 [H, W, 3], within the limits of `limits`.
+    """Return a frame's pixels, RGB uint8 [H, W, 3] and of a clip [T, H, W, 3], within the limits of `limits`.
 
     Raises FrameError for a frame that cannot be read, whatever `read` raises, and otherwise errors as `load_frame`.
     """
     image: Any = about_frame(lambda: read(frame), frame)
-    if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != "uint8":
+    dims = 4 if isinstance(frame, ClipFrame) else 3
+    if getattr(image, "ndim", 0) != dims or image.shape[-1] != 3 or image.dtype != "uint8":
         found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
         raise DataError(f"the dataset gave {found} for frame '{frame.id}': an image is RGB, uint8, [H, W, 3]")
-    check_size(image.shape[0], image.shape[1], frame.id)
+    check_size(image.shape[-3], image.shape[-2], frame.id)
     return cast("Image", image)
 
 

@@ -49,6 +49,15 @@ class Detector(abc.ABC):
     seed: int | None = None
 
     @classmethod
+    def clip_frames(cls, card: DetectorCard) -> int:
+        """Return how many frames of one video the detector of a card judges together; here 1.
+
+        With more, `prepare` gets RGB uint8 [T, H, W, 3] for a clip, and [H, W, 3] for a single picture, which stands
+        for a clip of T times the same.
+        """
+        return 1
+
+    @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> Detector:
         """Build the detector that a card describes. Here, `options` are the constructor's keyword arguments."""
         return cls(**check_options(cls, card))
@@ -257,6 +266,15 @@ def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]
     except TypeError as error:
         raise DetectorError(f"detector '{card.name}': options do not fit {cls.__qualname__}: {error}") from None
     return dict(card.options)
+
+
+def starting_options(cls: type) -> tuple[str, ...]:
+    """Return the names of the options that a backend's network is built from: those of `Options`, or of `build`."""
+    model = getattr(cls, "Options", None)
+    if model is not None and hasattr(model, "model_fields"):
+        return tuple(model.model_fields)
+    build = getattr(cls, "build", None)
+    return tuple(inspect.signature(build).parameters) if callable(build) else ()
 
 
 def _called(card: DetectorCard) -> str:

@@ -66,12 +66,14 @@ class CamDetector(Detector, Localizer):
         if not isinstance(detector, NetworkDetector):
             raise DetectorError(
                 f"detector '{detector.card.name}' is not a torch network, so --cam {method} cannot be computed: take "
-                f"one of the backends timm or m2f2det, or one whose class is a NetworkDetector"
+                f"one of the backends tuned, timm or m2f2det, or one whose class is a NetworkDetector"
             )
         if method not in METHODS:
             raise DetectorError(f"unknown method --cam '{method}'{near(method, METHODS)}")
         self.detector, self.method = detector, method
         self.cam_class = optional(f"pytorch_grad_cam:{METHODS[method]}", "grad-cam", "cam", f"--cam {method}")
+        if method == "scorecam" and getattr(_token_map(detector.model), "times", 1) > 1:
+            raise DetectorError(f"detector '{detector.card.name}' judges clips, of which --cam scorecam has no maps")
         self.layer = find_layer(detector, layer)
         self.how = f"{method}-{self.layer.name}"
         """Method and layer, for the signature."""
@@ -105,7 +107,11 @@ class CamDetector(Detector, Localizer):
         A map does not depend on the rest of the batch (up to rounding). The network keeps no hooks.
         """
         maps = [self._maps(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
-        heat = np.maximum(np.concatenate(maps), 0.0)
+        found = np.concatenate(maps)
+        times = getattr(_token_map(self.detector.model), "times", 1)
+        if times > 1 and found.shape[1] % times == 0:  # of a clip: the maps of its moments, one above the other
+            found = found.reshape(len(found), times, -1, found.shape[2]).mean(axis=1)
+        heat = np.maximum(found, 0.0)
         highest = heat.max(axis=(1, 2), keepdims=True)
         return np.asarray(np.divide(heat, highest, out=np.zeros_like(heat), where=highest > 0.0))
 
@@ -177,10 +183,10 @@ def _score_weights(
 def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
     """Return the layer `name`, or else the last one with a map.
 
-    In a vision transformer of timm (patch embedding, blocks), the last one is the first norm of the last block, because
-    after it only the class token may matter. In other networks, it is the last submodule to run whose output is a map
-    of more than one cell. Raises DetectorError if there is no such layer, or if the layer `name` does not exist or has
-    no map.
+    In a vision transformer of timm (patch embedding, blocks), and in a network that names its layer of tokens
+    (`token_map()`), the last one is the first norm of the last block, because after it only the class token may matter.
+    In other networks, it is the last submodule to run whose output is a map of more than one cell. Raises DetectorError
+    if there is no such layer, or if the layer `name` does not exist or has no map.
     """
     outputs, to_map = _outputs(detector), _to_map(detector.model)
     modules, own = dict(detector.model.named_modules()), detector.card.name
@@ -193,8 +199,10 @@ def find_layer(detector: NetworkDetector, name: str = "") -> Layer:
         )
     if not name:
         likely = [one for one, output in outputs.items() if one and output.ndim == 4]
-        tower = _transformer(detector.model)
-        if tower is not None:
+        tower, named = _transformer(detector.model), _token_map(detector.model)
+        if named is not None:
+            likely.append(named.layer)
+        elif tower is not None:
             likely.append(f"{tower}blocks.{len(modules[f'{tower}blocks']) - 1}.norm1")
         name = next((one for one in reversed(likely) if _is_map(outputs.get(one), to_map)), "")
     if not name:
@@ -230,6 +238,12 @@ def _transformer(model: nn.Module) -> str | None:
     return None
 
 
+def _token_map(model: nn.Module) -> Any:
+    """Return a network's own layer of tokens (layer, prefix, grid); None without one."""
+    own = getattr(model, "token_map", None)
+    return own() if callable(own) else None
+
+
 def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the function from a layer's output to a map, float32 [B, c, h, w].
 
@@ -240,6 +254,9 @@ def _to_map(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     owner = model if not tower else model.get_submodule(tower[:-1])
     prefix = int(getattr(owner, "num_prefix_tokens", 0))
     grid = getattr(getattr(owner, "patch_embed", None), "grid_size", None) or (0, 0)
+    named = _token_map(model)
+    if named is not None:
+        prefix, grid = named.prefix, (named.times * named.grid[0], named.grid[1])
     last = getattr(model, "output_fmt", "") == "NHWC"
 
     def to_map(output: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError
-from ..training.device import own_draws, pick_device
+from ..training.device import channels_last, own_draws, pick_device
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import Trainable, check_options, object_fingerprint, trained_weights
@@ -38,6 +38,8 @@ def resize(image: Image, settings: InputSettings) -> Image:
     """
     size = settings.size
     height, width = image.shape[:2]
+    if settings.fit == "cut":
+        return _cut(image, size)
     whole = math.floor(size / settings.crop)
     if (height, width) == (size, size) == (whole, whole):
         return image
@@ -49,8 +51,23 @@ def resize(image: Image, settings: InputSettings) -> Image:
     return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
+def _cut(image: Image, size: int) -> Image:
+    """Return the centre [size, size, 3] of an image; where the image is smaller, black. Corners are rounded down."""
+    height, width = image.shape[:2]
+    top, left = (height - size) // 2, (width - size) // 2
+    part = image[max(0, top) : top + size, max(0, left) : left + size]
+    if part.shape[:2] == (size, size):
+        return np.ascontiguousarray(part)
+    out = np.zeros((size, size, 3), dtype=np.uint8)
+    out[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]] = part
+    return out
+
+
 def visible_region(height: int, width: int, settings: InputSettings) -> tuple[float, float, float, float]:
     """Return the part of a picture that `resize` keeps: top, left, bottom, right, as fractions of its edges."""
+    if settings.fit == "cut":
+        down, across = (max(0.0, 1 - settings.size / side) / 2 for side in (height, width))
+        return down, across, 1 - down, 1 - across
     kept = settings.size / math.floor(settings.size / settings.crop)
     shorter = (width, height) if settings.fit == "centre" else (height, width)
     down, across = (1 - kept * min(1.0, shorter[0] / height)) / 2, (1 - kept * min(1.0, shorter[1] / width)) / 2
@@ -120,8 +137,10 @@ class NetworkDetector(Trainable):
         """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
         path = trained_weights(card)
         model = cls.build(**check_options(cls.build, card))
-        load_weights(model, path)
-        return cls(model, card.input, device, object_fingerprint(cls, str(card.input), card))
+        load_weights(model, path, outputs=None, fake=card.fake_class, spare=True)
+        # Without the key, a card has the fingerprint that it always had.
+        state = str(card.input) if card.fake_class is None else f"{card.input} fake {card.fake_class}"
+        return cls(model, card.input, device, object_fingerprint(cls, state, card))
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
@@ -131,7 +150,7 @@ class NetworkDetector(Trainable):
     def __init__(self, model: nn.Module, settings: InputSettings, device: str, fingerprint: str) -> None:
         """`model` is put into eval mode, on `device`; `fingerprint` identifies weights and options."""
         self.device = pick_device(device)
-        self.model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = channels_last(model.eval().requires_grad_(False).to(self.device))
         self.settings, self._fingerprint = settings, fingerprint
         self.normalise = Normalise(settings, reuse=True)
         self.preprocessing = str(settings)

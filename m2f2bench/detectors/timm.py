@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -92,6 +92,9 @@ class Probe(nn.Module):
 class TimmDetector(NetworkDetector):
     """A timm network with one logit, trained with binary cross-entropy for fake = 1; P(fake) is its sigmoid."""
 
+    Options: ClassVar[type[TimmOptions]] = TimmOptions
+    """The model of a card's options."""
+
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> TimmDetector:
         """Load the card's weights. Raises DetectorError for an untrained card or weights that do not fit."""
@@ -99,7 +102,7 @@ class TimmDetector(NetworkDetector):
         path = trained_weights(card)
         model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
         outputs = () if options.mode == "probe" else _head(model)
-        metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class)
+        metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class, spare=True)
         # Weights that were trained here record their input, so the card's meaning has not changed since.
         settings = card.input if "input" in metadata else own_input(card, options)
         identity = (_identity(options), str(settings))
@@ -128,10 +131,13 @@ def _identity(options: TimmOptions) -> str:
 
 
 def _options(card: DetectorCard) -> TimmOptions:
-    return validate(TimmOptions, card.options, f"options of detector '{card.name}'")
+    options = validate(TimmOptions, card.options, f"options of detector '{card.name}'")
+    if options.fake_class is None and card.fake_class is not None:
+        options = options.model_copy(update={"fake_class": card.fake_class})
+    return options
 
 
-def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
+def own_input(card: DetectorCard, options: TimmSource) -> InputSettings:
     """Return the card's input, with unset values taken from the network's own configuration.
 
     Fit and crop depend on the size: they are taken only if the card sets none of the three. Raises DetectorError if the
@@ -158,7 +164,7 @@ def own_input(card: DetectorCard, options: TimmOptions) -> InputSettings:
     )
 
 
-def _configuration(options: TimmOptions) -> dict[str, Any]:
+def _configuration(options: TimmSource) -> dict[str, Any]:
     """Return timm's configuration of the architecture; for one on the hub, that of the model created."""
     import timm
 

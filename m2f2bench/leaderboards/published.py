@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..cards.folders import card_folders
 from ..cards.models import validate
@@ -17,7 +17,13 @@ from ..core.text import quoted
 from ..metrics.registry import known_metric
 from ..results.form import wrong
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 PUBLISHED = "published.yaml"
+DEVIATES = "†"
+"""Behind the name of a detector whose figures are of other code than its paper's."""
+NOT_ITS_PAPER = "the code that gave these figures is not the paper"
 
 
 class Source(BaseModel):
@@ -35,6 +41,14 @@ class Source(BaseModel):
     metric: str = "auc"
     figures: dict[str, dict[str, float]]
     """Detector → column → value. A column is a dataset, or `dataset: metric` for another metric than the source's."""
+    deviates: dict[str, str] = {}
+    """Detector → where the code that gave its figures is not its paper."""
+
+    @model_validator(mode="after")
+    def _of_its_own(self) -> Self:
+        if unknown := sorted(set(self.deviates) - set(self.figures)):
+            raise ValueError(f"deviates names '{unknown[0]}', of which it has no figures")
+        return self
 
 
 class Figure(BaseModel):
@@ -52,6 +66,8 @@ class Figure(BaseModel):
     source: str
     where: str = Field(repr=False)
     note: str = ""
+    deviates: str = ""
+    """Where the code that gave it is not the detector's paper."""
 
 
 class _File(BaseModel):
@@ -91,6 +107,12 @@ class FigureTable:
     first: Figure
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, tuple[tuple[float, ...], ...]], ...]
+    deviates: dict[str, str] = field(default_factory=dict)
+    """Detectors whose figures are of other code than their paper's, and where it differs."""
+
+    def marked(self, name: str) -> str:
+        """Return a detector's name, with DEVIATES behind it if its code is not its paper."""
+        return f"{name} {DEVIATES}" if name in self.deviates else name
 
 
 def figure_tables(figures: Sequence[Figure]) -> list[FigureTable]:
@@ -108,7 +130,8 @@ def figure_tables(figures: Sequence[Figure]) -> list[FigureTable]:
         columns = tuple(dict.fromkeys(place[1:] for place in values))
         detectors = dict.fromkeys(place[0] for place in values)
         rows = tuple((name, tuple(values.get((name, *column), ()) for column in columns)) for name in detectors)
-        tables.append(FigureTable(group[0], columns, rows))
+        deviates = {figure.detector: figure.deviates for figure in group if figure.deviates}
+        tables.append(FigureTable(group[0], columns, rows, deviates))
     return tables
 
 
@@ -119,5 +142,5 @@ def _figures(source: Source) -> list[Figure]:
         for column, value in columns.items():
             dataset, _, metric = column.partition(": ")
             own = {"detector": detector, "dataset": dataset, "metric": metric or source.metric, "value": value}
-            found.append(Figure(**own, **shared))
+            found.append(Figure(**own, **shared, deviates=source.deviates.get(detector, "")))
     return found

@@ -21,7 +21,7 @@ from ..metrics.registry import title
 from ..results.result import Result
 from .board import Board
 from .html.page import to_html
-from .published import Figure, figure_tables
+from .published import DEVIATES, NOT_ITS_PAPER, Figure, figure_tables
 from .table import Cell, Row, Table, TableColumn, legends
 from .text import coverage, format_score
 
@@ -122,10 +122,14 @@ def published_markdown(figures: Sequence[Figure]) -> str:
     for table in figure_tables(figures):
         first = table.first
         lines = [["detector", *(f"{dataset} · {title(metric)}" for dataset, metric in table.columns)]]
-        lines += [[name, *(f"{found[-1]:.4g}" if found else "–" for found in values)] for name, values in table.rows]
+        for name, values in table.rows:
+            lines.append([table.marked(name), *(f"{found[-1]:.4g}" if found else "–" for found in values)])
         text += f"\n### {markdown.escaped(first.source)}\n\n{markdown.table(lines)}\n"
         source = f"level: {first.level}; trained on: {first.trained_on}; checkpoint: {first.selection}; {first.where}"
         text += f"{visible(source)}\n" + (f"({visible(first.note)})\n" if first.note else "")
+        if table.deviates:
+            text += f"\n{DEVIATES} {NOT_ITS_PAPER}:\n\n"
+            text += "".join(f"- {markdown.escaped(name)}: {visible(how)}\n" for name, how in table.deviates.items())
     return text
 
 

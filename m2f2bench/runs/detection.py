@@ -7,18 +7,21 @@ import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, cast
 
 from ..cards.models import ProtocolCard
 from ..core.arithmetic import exact_fp32
+from ..core.clips import join_clips
 from ..core.errors import DataError, DetectorError, M2F2BenchError, StoreError, first_line, refuse_machine_fault
 from ..core.files import make_folder, write_json
 from ..core.guests import guest
 from ..core.records import Frame, Prediction
 from ..core.rows import Rows, from_predictions, likely_cause
 from ..datasets.base import Adapter
-from ..datasets.dataset import Dataset, plan_frames, spread
+from ..datasets.dataset import Dataset, plan_frames, spread, spread_by_method
+from ..datasets.joined import JoinedAdapter, joined
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..datasets.scenes import SCENES
 from ..detectors.base import Detector, listed
@@ -193,6 +196,12 @@ def _write_rows(folder: Path, rows: Rows) -> None:
     write_columns(folder / PREDICTIONS, {name: columns[name] for name in names}, types)
 
 
+def clip_length(detector: Detector) -> int:
+    """Return how many frames of one video a detector judges together."""
+    own = detector.unwrapped()
+    return type(own).clip_frames(detector.card) if isinstance(own, Detector) else 1
+
+
 class DetectionJob(Job[Prediction]):
     """Frames to be judged. `validation` has those that the protocol's threshold is picked on."""
 
@@ -230,7 +239,13 @@ class DetectionJob(Job[Prediction]):
         return self.frames
 
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
-        """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`."""
+        """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`.
+
+        A detector that judges clips gets the frames as clips, and a row is then one clip's.
+        """
+        length = clip_length(judge.detector)
+        if length > 1 and not isinstance(self.dataset.adapter, JoinedAdapter):
+            return self.of_clips(length).run(judge, out, settings, controls)
         folder = out / self.folder_name(judge.name)
         rows, judged = self.collect(judge, folder, settings)
         warnings = self._warnings(judge, folder, rows, judged, settings.batch_size)
@@ -245,6 +260,17 @@ class DetectionJob(Job[Prediction]):
             log.warning("%s: %s", folder.name, warning)
         write_json(folder / RESULT, result.to_json())
         return [(result, folder)]
+
+    def of_clips(self, length: int) -> DetectionJob:
+        """Return the job of judging clips of `length` frames; a limit counts clips."""
+        dataset, validation = joined(self.dataset, length), self.validation
+        job = copy(self)
+        job.dataset = dataset
+        job.validation = None if validation is None else validation.of_clips(length)
+        whole = plan_frames(self.dataset.adapter, self.split, self.protocol.frames)
+        job.frames = spread_by_method(join_clips(whole, length), self.limit)
+        job.ids = [frame.id for frame in job.frames]
+        return job
 
     def score(self, judge: Judge, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()) -> Result:
         """Return the result of a finished run's rows.

@@ -15,6 +15,7 @@ from ..cards.models import DatasetCard, DetectorCard, read_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
+from ..core.clips import join_clips
 from ..core.errors import DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
@@ -26,6 +27,7 @@ from ..core.sources import Unidentified
 from ..core.written import Written
 from ..datasets.base import Adapter, close_adapter, questions_of
 from ..datasets.dataset import Dataset, frame_digests, spread
+from ..datasets.joined import joined
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..faces.crops import CropCard
@@ -143,12 +145,15 @@ def _planned(
     identity = _identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name
+    length = cls.clip_frames(card)
+    if length > 1:
+        training, validation = join_clips(training, length), join_clips(validation, length)
     job = TrainingJob(
         card=card,
         settings=settings,
         train=training,
         val=validation,
-        read=place.adapter.read,
+        read=joined(place, length).read if length > 1 else place.adapter.read,
         auc=auc_or_none,
         out=folder,
         identity=identity,

@@ -9,11 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..cards.folders import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    """Return a module with its kernels in channels-last memory, in which convolutions of images are faster.
+
+    One with kernels over time too is left as it is: torch has no such memory for them.
+    """
+    if any(value.ndim == 5 for value in module.parameters()):
+        return module
+    return module.to(memory_format=torch.channels_last)
 
 
 def pick_device(device: str) -> torch.device:

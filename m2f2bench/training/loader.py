@@ -121,8 +121,12 @@ class Parts(Dataset[Part]):
             if image is None:
                 failed[frame.id] = self.reader.unreadable[frame.id]
                 continue
-            rng = generator("augment", settings.seed, self.epoch, repeat, frame.id)
-            images.append(self.prepare(augment(image, settings.augmentation, rng)))
+            seeds = ("augment", settings.seed, self.epoch, repeat, frame.id)
+            if image.ndim == 4:  # all frames of a clip are changed in one way
+                image = np.stack([augment(one, settings.augmentation, generator(*seeds)) for one in image])
+            else:
+                image = augment(image, settings.augmentation, generator(*seeds))
+            images.append(self.prepare(image))
             labels.append(float(frame.label))
         return Part(_stacked(images), torch.tensor(labels, dtype=torch.float32), failed)
 

@@ -18,6 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
+from .device import channels_last
 from .frames import FrameReader, epoch_batches, steps_per_epoch, unreadable_notes
 from .job import FitReport, Tensors, TrainingJob
 from .loader import Part, Parts, part_loader, validation_part
@@ -83,7 +84,7 @@ class _Detection(Objective[Part]):
 
     def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
         """Freeze what `network` names. Raises DataError for a missing class."""
-        super().__init__(job, network.model.to(memory_format=torch.channels_last), accelerator)
+        super().__init__(job, channels_last(network.model), accelerator)
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
         self.labels = [frame.label for frame in job.train]
         self.steps = steps_per_epoch(self.labels, job.settings.batch_size)

@@ -108,6 +108,22 @@ def test_the_centre_is_cut_as_clip_cuts_it(
     assert "centre" in str(settings) and "centre" not in str(InputSettings(size=16))
 
 
+@pytest.mark.parametrize(("shape", "seen"), [((30, 50), (7, 17)), ((17, 16), (0, 0)), ((9, 40), (0, 12))])
+def test_the_centre_is_cut_without_resizing(shape: tuple[int, int], seen: tuple[int, int]) -> None:
+    """Pixels are those of the picture, `seen` is the first row and column; what is missing is black."""
+    image = pictures(1, *shape)[0]
+    settings = InputSettings(size=16, fit="cut")
+    found = resize(image, settings)
+    top, left = seen
+    part = image[top : top + 16, left : left + 16]
+    above = (16 - part.shape[0] + 1) // 2
+    expected = np.zeros((16, 16, 3), np.uint8)
+    expected[above : above + part.shape[0]] = part
+    assert np.array_equal(found, expected) and str(settings).startswith("16px-cut-")
+    assert visible_region(*shape, settings)[0] == pytest.approx(max(0, shape[0] - 16) / 2 / shape[0])
+    assert visible_region(*shape, settings)[3] == pytest.approx(1 - max(0, shape[1] - 16) / 2 / shape[1])
+
+
 def test_fingerprint_tells_weights_and_input_apart(trained: DetectorCard, tmp_path: Path) -> None:
     first = TimmDetector.from_card(trained, "cpu").fingerprint()
     assert first == TimmDetector.from_card(trained, "cpu").fingerprint()

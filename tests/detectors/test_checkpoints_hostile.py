@@ -136,11 +136,12 @@ def test_d5_one_output_that_is_real_is_turned_round(plain: Path) -> None:
 
 
 def test_d5_a_file_of_weights_as_a_detector_says_what_to_do(cli, one_line, squares: Path, plain: Path) -> None:
-    for suffix in (".pth", ".pt", ".safetensors", ".bin", ".onnx"):
+    for suffix in (".pth", ".pt", ".safetensors", ".bin"):
         file = squares.parent / f"my model{suffix}"
         file.write_bytes(plain.read_bytes())
         line = one_line(cli("run", "-d", file, "-s", squares, "--out", squares.parent / "o"))
-        assert "is a file of weights, not a detector's card: write a card next to it (name: my-model, backend:" in line
+        assert "is a file of weights, not a detector's card: say whose network it is for with --as DETECTOR" in line
+        assert "or write a card next to it (name: my-model, backend:" in line
 
 
 def _zip(path: Path, members: dict[str, bytes]) -> None:

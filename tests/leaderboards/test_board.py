@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from one_line import error_of
 from paths import ROOT
 
 import m2f2bench
@@ -202,6 +203,23 @@ def test_published_figures() -> None:
     assert figures["M2F2-Det", "FF++ c40", "auc", "M2F2-Det paper, in-domain"] == 0.9658
     assert figures["M2F2-Det", "DD-VQA", "cider", "M2F2-Det's released answers"] == 3.3851
     assert all(f.level and f.trained_on and f.selection and f.where for f in load_published())
+
+
+def test_figures_of_other_code_than_their_papers_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {(f.source, f.detector): f.deviates for f in load_published()}
+    assert "FAD" in known["DeepfakeBench README", "F3Net"] and known["DeepfakeBench README", "Xception"] == ""
+    board = Board(mark_best(build_table(HARD, CARD), {}), published=tuple(load_published()))
+    text = render(board, "md").split("### DeepfakeBench README")[1].split("###")[0]
+    assert "| F3Net † " in text and "| Xception  " in text
+    assert "\n† the code that gave these figures is not the paper:\n" in text
+    assert any(line.startswith("- F3Net: ") and "FAD" in line for line in text.splitlines())
+    (tmp_path / "leaderboards").mkdir()
+    (tmp_path / "leaderboards" / "published.yaml").write_text(
+        "sources: [{name: a, where: b, level: frame, trained_on: c, selection: d, figures: {X: {DFD: 0.5}}, "
+        "deviates: {Y: what}}]\n"
+    )
+    monkeypatch.setenv("M2F2BENCH_CARDS", str(tmp_path))
+    assert "deviates names 'Y'" in error_of(load_published)
 
 
 def test_published_only_when_asked_for(cli, tmp_path: Path) -> None:

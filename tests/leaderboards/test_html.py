@@ -272,6 +272,14 @@ def test_published_figures_are_apart_and_only_addresses_are_links(page: Page, te
         assert all(a["href"].startswith("#") for a in made.all("a"))
 
 
+def test_a_figure_of_other_code_than_its_paper_has_a_footnote() -> None:
+    both = (figure(deviates="only <half> of it"), figure(detector="Plain"))
+    section = to_html(replace(toy_board(), published=both)).partition('id="published"')[2]
+    assert '<th scope="row">Other †</th>' in section and '<th scope="row">Plain</th>' in section
+    assert "† the code that gave these figures is not the paper" in section
+    assert "<li>Other: only &lt;half&gt; of it</li>" in section
+
+
 def test_no_published_figure_is_lost() -> None:
     both = (figure(), figure(value=0.5), figure(metric="accuracy", value=98.79), figure(level="video", value=0.75))
     section = to_html(replace(toy_board(), published=both)).partition('id="published"')[2]

@@ -17,8 +17,10 @@ ROWS = {"id": [0, 1], "label": [0, 1], "score": [0.1, 0.2]}
 NOWHERE = {"detector": "no-such-detector", "dataset": "no-such-dataset"}
 GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "audit": (("no-such-dataset",), {}),
+    "audit_checkpoint": (("no-such-detector",), {}),
     "check": (("nowhere",), {}),
     "compare": ((ROWS, ROWS), {"names": ["a", "b"]}),
+    "detector_from": (("nowhere.pth", "small-cnn"), {}),
     "faithfulness": ((), NOWHERE),
     "import_weights": (("nowhere.pth", "m2f2det-released-detector", "out"), {}),
     "leaderboard": (({"a": ROWS},), {}),

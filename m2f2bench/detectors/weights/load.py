@@ -6,27 +6,29 @@ No code in a file is run. Every tensor's name and shape must match the network's
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import DetectorError, first_line
 from ...core.tensors import METADATA
+from .looks import looks_like
+from .names import unwrapped
 from .pickled import PickledFile, StoredTensor, Stub, open_pickled
-from .weight_files import recognise
+from .weight_files import recognise, refuse_incomplete
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+log = logging.getLogger("m2f2bench")
 Names = tuple[str, ...]
 Shapes = Mapping[str, Sequence[int]]
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Keys under which checkpoints keep a network's tensors; the first one present is taken."""
-WRAPPERS = ("module", "_orig_mod", "model", "backbone", "net", "network")
-"""Prefixes that DistributedDataParallel, torch.compile, Lightning and others put before all names of a network."""
 DEPTH = 4
 
 
@@ -69,6 +71,7 @@ def open_weights(path: Path) -> WeightFile:
         return WeightFile(state_dict(checkpoint), stubbed=checkpoint.stubbed)
     from safetensors import SafetensorError, safe_open
 
+    refuse_incomplete(path)
     try:
         file: Any = safe_open(path, framework="pt")
         metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
@@ -107,23 +110,6 @@ def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
     return found
 
 
-def unwrapped(names: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
-    """Return a file's names by a network's: without a wrapper's prefix, if more names match then.
-
-    Wrappers can be nested (`module._orig_mod.`).
-    """
-    known = set(wanted)
-    best = now = {name: name for name in names}
-    for _ in range(DEPTH):
-        first = {name.partition(".")[0] for name in now}
-        if len(first) != 1 or first.pop() not in WRAPPERS:
-            break
-        now = {name.partition(".")[2]: own for name, own in now.items()}
-        if len(known & set(now)) > len(known & set(best)):
-            best = now
-    return best
-
-
 def _is_tensor(value: object) -> bool:
     """Return whether a value is a tensor in the file, including kinds that cannot be read."""
     return isinstance(value, StoredTensor) or (isinstance(value, Stub) and "_rebuild" in value.named)
@@ -154,7 +140,7 @@ def check_shapes(expected: Shapes, found: Shapes, path: Path, model: str) -> Non
     if problem:
         raise DetectorError(
             f"weights '{path}' do not fit {model}: {problem}; is this the file of another model?"
-            f"{_prefix(expected, found)}"
+            f"{_prefix(expected, found)}{_look(expected, found)}"
         )
 
 
@@ -182,6 +168,12 @@ def _prefix(expected: Shapes, found: Shapes) -> str:
     return "" if ours else f" All its names begin with '{prefix}': save only the part below that"
 
 
+def _look(expected: Shapes, found: Shapes) -> str:
+    """Return a remark on the known network that a file looks like, unless the model looks like that too; or ""."""
+    theirs = looks_like(found)
+    return f" Its names look like {theirs}" if theirs and theirs != looks_like(expected) else ""
+
+
 def load_strictly(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path, head: Names = ()) -> None:
     """Load a state dict whose names and shapes must be the model's, except tensors whose name starts with `head`.
 
@@ -192,24 +184,41 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: P
 
 
 def load_weights(
-    model: nn.Module, path: Path, head: Names = (), outputs: Names = (), fake: int | None = None
+    model: nn.Module,
+    path: Path,
+    head: Names = (),
+    outputs: Names | None = (),
+    fake: int | None = None,
+    spare: bool = False,
 ) -> dict[str, str]:
     """Load a file's tensors as `load_strictly` does, without a wrapper's prefix; return the file's metadata.
 
     No tensor is read before all names and shapes match. Tensors whose name starts with one of `outputs` make the
-    model's one logit, that of fake. If the file has two outputs, `fake` (0 or 1) says which of them is fake, and the
-    other is subtracted; if it has one, `fake` 0 says that it is the logit of real, and its sign is changed. Raises
-    DetectorError.
+    model's one logit, that of fake; None: the layer that has one output in the model and more in the file. If the file
+    has two outputs, `fake` (0 or 1) says which of them is fake, and the other is subtracted (the softmax of two logits
+    is the sigmoid of their difference); if it has one, `fake` 0 says that it is the logit of real, and its sign is
+    changed. With `spare`, parts of a file that the model has none of are left out with a warning that names them,
+    unless this package wrote the file. Raises DetectorError.
     """
     file, own = open_weights(path), shapes_of(model.state_dict())
     stored = {name: file.tensors[there] for name, there in unwrapped(file.tensors, own).items()}
+    left = unused(stored, own) if spare and not file.metadata and set(own) <= set(stored) else []
+    stored = {name: tensor for name, tensor in stored.items() if name not in left}
     shapes = {name: tensor.shape for name, tensor in stored.items()}
-    last = [name for name in own if outputs and name.startswith(outputs)]
+    if outputs is None:
+        last = last_layer(own, shapes) or (_narrowest(model) if fake is not None else [])
+    else:
+        last = [name for name in own if outputs and name.startswith(outputs)]
     count = _outputs(own, shapes, last, path)
+    if fake == 0 and outputs is None and not last:
+        raise DetectorError(
+            f"weights '{path}': it is unknown which layer of {type(model).__name__} gives its output, so `fake_class: "
+            f"0` cannot be applied: let the network's last layer have one output"
+        )
     if count == 2 and fake is None:
         raise DetectorError(
             f"weights '{path}' have two outputs, and it is unknown which is fake: set `fake_class: 1` in the card's "
-            f"options, or 0 if the first one is"
+            f"options, or 0 if the first one is (on the command line: --fake-class 1)"
         )
     for name in last if count == 2 else ():
         shapes[name] = own[name]
@@ -221,7 +230,72 @@ def load_weights(
         return tensor[fake : fake + 1] - tensor[1 - fake : 2 - fake] if count == 2 else tensor if fake else -tensor
 
     _load(model, shapes, read, path, head)
+    if left:
+        log.warning("weights '%s': %s has no use for %s", path, type(model).__name__, listed_names(left))
     return file.metadata
+
+
+def unused(found: Collection[str], own: Collection[str]) -> list[str]:
+    """Return the tensors of a file in parts that a network has none of, such as a second backbone.
+
+    A part is the first of a name that the network does not go on with. Tensors beside some that the network has (the
+    third block of a stage that has two) are no such part: they belong to another network; nor is a single tensor.
+    """
+    there = {part for name in own for part in _levels(name)}
+    left: list[str] = []
+    for name in found:
+        if name in own or "." not in name:
+            continue
+        levels = [level for level in _levels(name) if level not in there]
+        if levels and levels[0].count(".") <= _shared_depth(own) and not levels[0].rpartition(".")[2].isdigit():
+            left.append(name)
+    return left
+
+
+def _levels(name: str) -> list[str]:
+    """Return the modules that a tensor is in, and the tensor: `a`, `a.b`, `a.b.weight`."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
+def _shared_depth(own: Collection[str]) -> int:
+    """Return how many first parts all of a network's names have in common."""
+    split = [name.split(".")[:-1] for name in own]
+    same = 0
+    while split and all(len(parts) > same and parts[same] == split[0][same] for parts in split):
+        same += 1
+    return same
+
+
+def last_layer(own: Shapes, found: Shapes) -> list[str]:
+    """Return the tensors of the one layer that has one output in the network and more in the file; none if several."""
+    wide = [
+        name
+        for name in own
+        if name in found
+        and list(own[name][:1]) == [1]
+        and list(found[name])[1:] == list(own[name])[1:]
+        and len(found[name]) == len(own[name]) > 0
+        and found[name][0] > 1
+    ]
+    return wide if len({name.rpartition(".")[0] for name in wide}) == 1 else []
+
+
+def _narrowest(model: nn.Module) -> list[str]:
+    """Return the tensors of the network's last linear layer or convolution, if it has one output."""
+    from torch import nn
+
+    layers = [(name, one) for name, one in model.named_modules() if isinstance(one, (nn.Linear, nn.Conv2d))]
+    if not layers or layers[-1][1].weight.shape[0] != 1:
+        return []
+    name, layer = layers[-1]
+    return [f"{name}.{tensor}" for tensor, _ in layer.named_parameters()]
+
+
+def listed_names(names: Sequence[str], most: int = 6) -> str:
+    """Return `3 tensors (a, b, c)`; the first `most` of many, and how many more."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{len(names):,} tensor{'s' if len(names) != 1 else ''} ({', '.join(names[:most])}{more})"
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -251,12 +325,15 @@ def _load(model: nn.Module, shapes: Shapes, read: Callable[[str], torch.Tensor],
     wanted = bound(shapes_of(own))
     check_shapes(wanted, bound(shapes), path, type(model).__name__)
     model.load_state_dict(
-        {name: _checked(read(name), own[name], name, path, name in learned) for name in wanted}, strict=False
+        {name: finite(read(name), own[name], name, path, name in learned) for name in wanted}, strict=False
     )
 
 
-def _checked(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
-    """Return a tensor after checking its type and values. A buffer may have infinite values, as masks have."""
+def finite(tensor: torch.Tensor, own: torch.Tensor, name: str, path: Path, learned: bool) -> torch.Tensor:
+    """Return a tensor after checking its type and values against `own`. A buffer (not `learned`) may be infinite.
+
+    `name` and `path` are for messages. Raises DetectorError.
+    """
     kind, wanted = (str(value.dtype).removeprefix("torch.") for value in (tensor, own))
     if tensor.is_floating_point() != own.is_floating_point() or tensor.is_complex() != own.is_complex():
         raise DetectorError(

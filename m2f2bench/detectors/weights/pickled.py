@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, ClassVar
 import torch
 
 from ...core.errors import DetectorError, first_line
+from .weight_files import incomplete
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
@@ -254,7 +255,7 @@ class PickledFile:
                 place = stream.seek(start + first * storage.dtype.itemsize)
                 data = bytearray(wanted if place + wanted <= end else 0)
                 if stream.readinto(data) != wanted:
-                    raise DetectorError(f"checkpoint '{self.path}' cannot be read: it is incomplete; download it again")
+                    raise incomplete(self.path, end, None)
         except OSError as error:
             raise _unreadable(self.path, error) from None
         return torch.frombuffer(data, dtype=storage.dtype) if wanted else torch.empty(0, dtype=storage.dtype)
@@ -309,6 +310,9 @@ class PickledFile:
                 raise ValueError(f"storage '{key}' has {count} values instead of {storage.count}")
             self._places[key] = (stream.tell(), size)
             stream.seek(size, io.SEEK_CUR)
+        wanted, there = stream.tell(), stream.seek(0, io.SEEK_END)
+        if there < wanted:
+            raise incomplete(self.path, there, wanted)
 
 
 def _member_place(stream: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:
@@ -328,12 +332,22 @@ def open_pickled(path: Path) -> PickledFile:
         with path.open("rb") as stream:
             if zipfile.is_zipfile(stream):
                 file.read_zip(stream)
+            elif _begins_as_zip(stream):
+                raise incomplete(path, stream.seek(0, io.SEEK_END), None)
             else:
                 stream.seek(0)
                 file.read_legacy(stream)
+    except DetectorError:
+        raise
     except Exception as error:  # a broken or hostile pickle can raise anything
         raise _unreadable(path, error) from None
     return file
+
+
+def _begins_as_zip(stream: BinaryIO) -> bool:
+    """Return whether a file that is no zip archive begins as one: then its end is missing."""
+    stream.seek(0)
+    return stream.read(4) == b"PK\x03\x04"
 
 
 def _unreadable(path: Path, error: Exception) -> DetectorError:

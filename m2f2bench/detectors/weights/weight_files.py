@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 from typing import Literal
@@ -51,7 +52,7 @@ def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{":
         if 8 + length > found.st_size:
-            raise DetectorError(f"weights '{path}' cannot be read: it is incomplete; download it again")
+            raise incomplete(path, found.st_size, None)
         if length > LARGEST_HEADER:
             raise DetectorError(
                 f"weights '{path}' cannot be read: its header has {length:,} bytes, {LARGEST_HEADER:,} at most"
@@ -62,6 +63,27 @@ def recognise(path: Path) -> Literal["safetensors", "checkpoint"]:
             f"weights '{path}' cannot be read: it is not a safetensors file (damaged?); download it again"
         )
     return "checkpoint"
+
+
+def incomplete(path: Path, size: int, wanted: int | None) -> DetectorError:
+    """Return the error for a file that ends too early, as one does whose download was broken off; sizes in bytes."""
+    of = f" of {wanted:,}" if wanted is not None else ""
+    return DetectorError(f"weights '{path}' cannot be read: it is incomplete ({size:,}{of} bytes); download it again")
+
+
+def refuse_incomplete(path: Path) -> None:
+    """Raise DetectorError if a safetensors file is shorter than its header says; any other damage is left alone."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            tensors = json.loads(stream.read(min(length, LARGEST_HEADER)))
+        ends = [one["data_offsets"][1] for name, one in tensors.items() if name != "__metadata__"]
+        wanted = 8 + length + max(ends, default=0)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return
+    if size < wanted:
+        raise incomplete(path, size, wanted)
 
 
 def is_pointer(path: Path) -> bool:

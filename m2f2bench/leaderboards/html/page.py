@@ -16,7 +16,7 @@ from typing import Any
 from ...metrics.registry import title
 from ...version import __version__
 from ..board import Board
-from ..published import FigureTable, figure_tables
+from ..published import DEVIATES, NOT_ITS_PAPER, FigureTable, figure_tables
 from ..table import legends
 from . import charts
 from .fields import fields
@@ -53,6 +53,8 @@ def to_html(board: Board) -> str:
         datasets=list(datasets),
         trained=sorted(trained),
         published=figure_tables(board.published),
+        deviates=DEVIATES,
+        not_its_paper=NOT_ITS_PAPER,
         linked=LINK.fullmatch,
         legends=legends(board.table),
         best=best,

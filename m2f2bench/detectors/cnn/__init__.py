@@ -1,0 +1,1 @@
+"""Convolutional networks of the field, each in a module of its own."""

@@ -1,0 +1,1 @@
+"""Forensics Adapter: a small side network that steers the attention of a frozen CLIP."""

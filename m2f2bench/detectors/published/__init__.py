@@ -1,0 +1,1 @@
+"""Published weights of the field: the forms of their files, and how they become detectors."""

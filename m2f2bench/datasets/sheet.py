@@ -34,14 +34,14 @@ def pick(frames: Sequence[Frame], per_method: int) -> dict[str, list[Frame]]:
     Columns are people: the videos have different first identities as long as possible, in the same order for every
     method.
     """
-    videos: dict[str, dict[str, list[Frame]]] = {}
-    for frame in frames:
-        videos.setdefault(frame.method, {}).setdefault(frame.video, []).append(frame)
+    videos: dict[str, dict[str, list[int]]] = {}  # positions: a frame is made where it is needed
+    for position, frame in enumerate(frames):
+        videos.setdefault(frame.method, {}).setdefault(frame.video, []).append(position)
     rows: dict[str, list[Frame]] = {}
     for method in sorted(videos, key=lambda name: name != ORIGINAL):
         people: dict[str, list[Frame]] = {}
         for group in videos[method].values():
-            middle = group[len(group) // 2]
+            middle = frames[group[len(group) // 2]]
             people.setdefault(middle.identities[0] if middle.identities else middle.video, []).append(middle)
         turns = max(map(len, people.values()))
         ordered = [group[turn] for turn in range(turns) for group in people.values() if turn < len(group)]

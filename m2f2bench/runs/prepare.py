@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from ..faces.wanted import LARGEST, Wanted, shows_crops
 from ..loading import load_dataset
 from ..version import __version__
 from .prepared_forms import Form, form_of
-from .prepared_parts import RECORDS, Part, finished_rows, make_parts, parts_of
+from .prepared_parts import RECORDS, Part, Rows, is_finished, make_parts, parts_of
 from .prepared_texts import write_texts
 
 if TYPE_CHECKING:
@@ -145,9 +146,10 @@ def prepare(
     with holding(root):
         _begin(root, settings)
         rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
+        close_adapter(adapter)  # the memory of faces and of files is not needed any more
         _refuse_nothing(scenes.name, rows)
-        _tidy(root, layout, parts, rows)
-        report = _report(settings, rows) | write_texts(adapter, rows, root)
+        _tidy(root, layout, rows)
+        report = _report(settings, rows) | write_texts(adapter, rows, settings["splits"], root)
         layout.finish(root, rows, _card(scenes, cropped, settings))
         write_json(root / REPORT, report)
         _draw(root, settings["splits"], bool(report["masks"]))
@@ -198,28 +200,18 @@ def _begin(root: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _carried_out(
-    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[Part], processes: int
-) -> list[dict[str, Any]]:
-    """Make all parts that are not finished; return the rows of all, in order."""
-    made: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    left: list[tuple[Part, str]] = []
-    for part in parts:
-        key = part.key(adapter)
-        known = finished_rows(part, root, key)
-        if known is None:
-            left.append((part, key))
-        else:
-            made[part.split, part.number] = known
+def _carried_out(adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[Part], processes: int) -> Rows:
+    """Make all parts that are not finished; return the rows of all."""
+    keys = ((part, part.key(adapter)) for part in parts)
+    left = [(part, key) for part, key in keys if not is_finished(part, root, key)]
     total = sum(len(part.frames) for part in parts)
     done = total - sum(len(part.frames) for part, _ in left)
-    if made and left:
+    if 0 < done < total:
         log.info("%s: %d of %d frames were prepared before", root.name, done, total)
     with progress_bar(f"preparing {root.name}", total, done) as advance:
-        for part, rows in make_parts(adapter, form, root, left, processes):
-            made[part.split, part.number] = rows
-            advance(len(part.frames))
-    return [row for part in parts for row in made[part.split, part.number]]
+        for frames in make_parts(adapter, form, root, left, processes):
+            advance(frames)
+    return Rows(root, parts)
 
 
 def _processes(parts: Sequence[Part]) -> int:
@@ -228,61 +220,67 @@ def _processes(parts: Sequence[Part]) -> int:
     return max(1, min(MOST_PROCESSES, os.cpu_count() or 1, frames // WORTH))
 
 
-def _refuse_nothing(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    if not any(row["status"] == "ok" for row in rows):
-        first = rows[0]
+def _refuse_nothing(name: str, rows: Rows) -> None:
+    if next(rows.found(), None) is None:
+        first, count = next(iter(rows)), sum(1 for _ in rows)
         named = (first["id"], first["status"], first["message"])
         raise NothingJudged(
-            f"{name}: no face was found in any of {len(rows):,} frames, first '{named[0]}' ({named[1]}: {named[2]})"
+            f"{name}: no face was found in any of {count:,} frames, first '{named[0]}' ({named[1]}: {named[2]})"
         )
 
 
-def _tidy(root: Path, form: Form, parts: Sequence[Part], rows: Sequence[dict[str, Any]]) -> None:
+def _tidy(root: Path, form: Form, rows: Rows) -> None:
     """Remove what a kill left half written, and pictures and records that are not listed any more."""
-    kept = {root / name for row in rows for name in row.get("files", ())} | {part.record(root) for part in parts}
-    for folder in (*form.folders(), RECORDS):
-        for path in sorted((root / folder).rglob("*"), reverse=True):  # a folder after what is in it
-            if path.is_dir():
-                if not any(path.iterdir()):
-                    path.rmdir()
-            elif path not in kept:
-                path.unlink(missing_ok=True)
+    kept = {name for row in rows for name in row.get("files", ())}
+    kept |= {part.record(root).relative_to(root).as_posix() for part in rows.parts}
+    for top in (*form.folders(), RECORDS):
+        for folder, _, files in os.walk(root / top, topdown=False):
+            here = Path(folder)
+            place = here.relative_to(root).as_posix()
+            for name in files:
+                if f"{place}/{name}" not in kept:
+                    (here / name).unlink(missing_ok=True)
+            if here != root / top and not any(here.iterdir()):
+                here.rmdir()
     for path in root.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def _report(settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _report(settings: dict[str, Any], rows: Rows) -> dict[str, Any]:
     """Return the report: counts, sizes and scores of faces (least, median, largest), and the first failures."""
-    statuses = Counter(row["status"] for row in rows)
-    found = [row for row in rows if row["status"] == "ok"]
-    videos = {(row["split"], row["method"], row["video"]) for row in rows}
-    seen = {(row["split"], row["method"], row["video"]) for row in found}
+    statuses, videos, seen = Counter[str](), set(), set()
     groups: dict[str, dict[str, dict[str, int]]] = {}
+    sides, scores, masks, unreadable = array("d"), array("d"), 0, 0
+    failures: dict[str, list[dict[str, Any]]] = {status: [] for status in STATUSES}
     for row in rows:
+        status, video = row["status"], (row["split"], row["method"], row["video"])
+        statuses[status] += 1
+        videos.add(video)
         group = groups.setdefault(row["split"], {}).setdefault(row["method"], {"frames": 0, "faces": 0})
         group["frames"] += 1
-        group["faces"] += row["status"] == "ok"
-    boxes = [row["face"]["box"] for row in found]
-    numbers = {
-        "side": _spread([min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes], 1),
-        "score": _spread([row["face"]["score"] for row in found], 4),
-    }
-    failed = [row for row in rows if row["status"] != "ok"]
-    named = {status: [row for row in failed if row["status"] == status][:LISTED] for status in STATUSES}
+        if status != "ok":
+            if len(failures[status]) < LISTED:
+                failures[status].append({key: row[key] for key in FAILURE})
+            continue
+        group["faces"] += 1
+        seen.add(video)
+        x0, y0, x1, y1 = row["face"]["box"]
+        sides.append(min(x1 - x0, y1 - y0))
+        scores.append(row["face"]["score"])
+        masks += bool(row["mask"])
+        unreadable += bool(row["message"])
     return {
         **settings,
-        "frames": len(rows),
+        "frames": statuses.total(),
         "frames_of_a_video": settings["frames"],
         "videos": len(videos),
         "videos_without_a_face": len(videos - seen),
         "statuses": {status: statuses[status] for status in STATUSES if statuses[status]},
         "groups": groups,
-        "faces": numbers if found else None,
-        "masks": sum(bool(row["mask"]) for row in found),
-        "masks_unreadable": sum(bool(row["message"]) for row in found),
-        "failures": [
-            {k: row[k] for k in ("id", "split", "status", "message")} for one in named.values() for row in one
-        ],
+        "faces": {"side": _spread(sides, 1), "score": _spread(scores, 4)} if sides else None,
+        "masks": masks,
+        "masks_unreadable": unreadable,
+        "failures": [one for named in failures.values() for one in named],
     }
 
 

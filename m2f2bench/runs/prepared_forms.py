@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,9 +16,13 @@ from ..cards.models import DatasetCard
 from ..core.errors import CardError, DataError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.records import REAL, Frame
+from ..core.text import in_utf8
 from ..datasets.deepfakebench.labels import FF, FF_METHODS, SETS
 from ..datasets.files.images import read_image
 from ..datasets.layouts.prepared import COLUMNS, MANIFEST, MASK
+
+if TYPE_CHECKING:
+    from .prepared_parts import Rows
 
 FRAMES, MASKS = "frames", "masks"
 SPLIT_LISTS = "FFPP_split"
@@ -52,13 +55,13 @@ class Form:
         """Return the folders of pictures and masks, relative to the root; nothing else may be in them."""
         return FRAMES, MASKS
 
-    def finish(self, root: Path, rows: Sequence[dict[str, Any]], card: DatasetCard) -> None:
+    def finish(self, root: Path, rows: Rows, card: DatasetCard) -> None:
         """Write the list of all frames, and the card."""
-        self.write_lists(root, [row for row in rows if row["status"] == "ok"])
-        write_text(root / MANIFEST, manifest(rows))
+        self.write_lists(root, rows)
+        write_manifest(root / MANIFEST, rows)
         write_text(root / CARD, card_text(card))
 
-    def write_lists(self, root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def write_lists(self, root: Path, rows: Rows) -> None:
         """Write what the form has beside, of the frames with a face; nothing here."""
 
     @property
@@ -107,10 +110,10 @@ class DeepfakeBenchForm(Form):
         """The folder of all its pictures."""
         return SETS[self.name].folder if self.name in SETS else file_name(self.name)
 
-    def write_lists(self, root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def write_lists(self, root: Path, rows: Rows) -> None:
         """Write the list: label, split, (compression level,) video, and the paths of its frames."""
         groups: dict[str, dict[str, Any]] = {}
-        for row in rows:
+        for row in rows.found():
             label = self._label(row)
             part = groups.setdefault(label, {}).setdefault(row["split"], {})
             part = part.setdefault(self.level, {}) if self.level else part
@@ -133,23 +136,23 @@ class HDF5Form(Form):
     A frame without a face is in the manifest alone.
     """
 
-    def write_lists(self, root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def write_lists(self, root: Path, rows: Rows) -> None:
         """Write a file for each method, and `FFPP_split/<split>.json`."""
-        files: dict[str, dict[str, list[Path]]] = {}
-        for row in rows:
+        files: dict[str, dict[str, list[str]]] = {}
+        for row in rows.found():
             videos = files.setdefault(row["method"], {})
-            videos.setdefault(own_name(row["method"], row["video"]), []).append(root / row["path"])
+            videos.setdefault(own_name(row["method"], row["video"]), []).append(row["path"])
         for split, pairs in _pairs(rows).items():
             write_json(root / SPLIT_LISTS / f"{split}.json", pairs)
         for method, videos in files.items():
-            _write_hdf5(root / f"FF++_{method}_{self.level}.h5", videos)
+            _write_hdf5(root / f"FF++_{method}_{self.level}.h5", root, videos)
 
 
-def _pairs(rows: Sequence[dict[str, Any]]) -> dict[str, list[list[str]]]:
+def _pairs(rows: Rows) -> dict[str, list[list[str]]]:
     """Return the pairs of people of each split, by its fakes. Raises DataError for reals that are in no fake."""
     pairs: dict[str, dict[str, list[str]]] = {}
     reals: dict[str, set[str]] = {}
-    for row in rows:
+    for row in rows.found():
         people = list(row["identities"])
         if row["label"] == REAL:
             reals.setdefault(row["split"], set()).update(people)
@@ -165,15 +168,16 @@ def _pairs(rows: Sequence[dict[str, Any]]) -> dict[str, list[list[str]]]:
     return {split: list(found.values()) for split, found in pairs.items()}
 
 
-def _write_hdf5(path: Path, videos: dict[str, list[Path]]) -> None:
+def _write_hdf5(path: Path, root: Path, videos: dict[str, list[str]]) -> None:
+    """Write the pictures of each video, whose files are named relative to `root`."""
     import h5py
 
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for key, pictures in videos.items():
-            shape = read_image(pictures[0], key).shape
+            shape = read_image(root / pictures[0], key).shape
             frames = file.create_dataset(key, (len(pictures), *shape), "uint8", track_times=False)
             for number, picture in enumerate(pictures):
-                frames[number] = read_image(picture, key)
+                frames[number] = read_image(root / picture, key)
 
 
 def own_name(method: str, video: str) -> str:
@@ -197,15 +201,15 @@ def _safe(part: str) -> str:
     return f"{OTHER.sub('_', part)[:80]}-{digest}"
 
 
-def manifest(rows: Iterable[dict[str, Any]]) -> str:
-    """Return the text of the manifest, a line for each frame."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow((*COLUMNS, MASK))
-    for row in rows:
-        values = {**row, "identity": "+".join(row["identities"]), "index": "" if row["index"] is None else row["index"]}
-        writer.writerow([values[name] for name in (*COLUMNS, MASK)])
-    return file.getvalue()
+def write_manifest(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write the manifest, a line for each frame."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*COLUMNS, MASK))
+        for row in rows:
+            index = "" if row["index"] is None else str(row["index"])
+            values = {**row, "identity": "+".join(row["identities"]), "index": index}
+            writer.writerow([in_utf8(str(values[name])) for name in (*COLUMNS, MASK)])
 
 
 FORMS: dict[str, type[Form]] = {"folder": Form, "deepfakebench": DeepfakeBenchForm, "hdf5": HDF5Form}

@@ -1,6 +1,7 @@
 """Parts of a preparation: a few videos each, whose faces are cut out and written by one process at a time.
 
-A part's record is written after its pictures: what has a record is finished, also after a kill.
+A part's record is complete after its pictures: what has a record is finished, also after a kill. Its first line is the
+part's key, each other line the row of a frame; rows are read one at a time, so that a long video needs no more memory.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from ..core.errors import FrameError
-from ..core.files import cannot_write, write_json
-from ..core.parsing import Refused, read_json
+from ..core.files import cannot_write, replacing
 from ..core.records import Frame
 from ..datasets.base import has_masks, mask_stamp_of, stamp_of
 from ..faces.adapter import FaceAdapter
@@ -47,11 +47,11 @@ class Part:
 
     number: int
     split: str
-    frames: tuple[Frame, ...]
+    frames: Sequence[Frame]
 
     def record(self, root: Path) -> Path:
         """Return the file of its record."""
-        return root / RECORDS / f"{self.split}-{self.number:06d}.json"
+        return root / RECORDS / f"{self.split}-{self.number:06d}.jsonl"
 
     def key(self, adapter: FaceAdapter) -> str:
         """Return a hash of the frames, of their facts, and of their files' stamps."""
@@ -67,74 +67,90 @@ class Part:
         return digest.hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of finished parts, in order, read from their records each time that they are asked for."""
+
+    root: Path
+    parts: Sequence[Part]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of all frames."""
+        for part in self.parts:
+            with part.record(self.root).open(encoding="ascii") as lines:
+                next(lines)
+                yield from map(json.loads, lines)
+
+    def found(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of frames with a face."""
+        return (row for row in self if row["status"] == "ok")
+
+
 def parts_of(split: str, frames: Sequence[Frame]) -> Iterator[Part]:
     """Yield the parts of a split: whole videos, together at least AT_LEAST frames."""
-    held: list[Frame] = []
-    number, clip = 0, ""
-    for frame in frames:
-        if frame.clip != clip and len(held) >= AT_LEAST:
-            yield Part(number, split, tuple(held))
-            held, number = [], number + 1
-        held.append(frame)
+    begin, number, clip = 0, 0, ""
+    for position, frame in enumerate(frames):
+        if frame.clip != clip and position - begin >= AT_LEAST:
+            yield Part(number, split, frames[begin:position])
+            begin, number = position, number + 1
         clip = frame.clip
-    if held:
-        yield Part(number, split, tuple(held))
+    if begin < len(frames):
+        yield Part(number, split, frames[begin:])
 
 
-def finished_rows(part: Part, root: Path, key: str) -> list[dict[str, Any]] | None:
-    """Return the rows of a part that was finished under this key and whose pictures are all there; else None."""
+def is_finished(part: Part, root: Path, key: str) -> bool:
+    """Return whether a part was finished under this key, and its pictures are all there."""
     try:
-        record = read_json(part.record(root))
-    except Refused:
-        return None
-    if not isinstance(record, dict) or record.get("key") != key:
-        return None
-    rows = record["rows"]
-    try:
-        for row in rows:
-            for name, size in row.get("files", {}).items():
-                if (root / name).stat().st_size != size:  # the machine stopped before it was written
-                    return None
-    except OSError:
-        return None
-    return list(rows)
+        with part.record(root).open(encoding="ascii") as lines:
+            if json.loads(next(lines)) != {"key": key}:
+                return False
+            for row in map(json.loads, lines):
+                for name, size in row.get("files", {}).items():
+                    if (root / name).stat().st_size != size:  # the machine stopped before it was written
+                        return False
+    except (OSError, StopIteration, ValueError, AttributeError):  # not there, or damaged
+        return False
+    return True
 
 
-def make_part(adapter: FaceAdapter, form: Form, root: Path, part: Part, key: str) -> list[dict[str, Any]]:
-    """Write the pictures of a part's faces and then its record; return its rows.
+def make_part(adapter: FaceAdapter, form: Form, root: Path, part: Part, key: str) -> None:
+    """Write the pictures of a part's faces, and its record.
 
     Raises StoreError for a disk that is full, and as `FaceAdapter.cut` what is not about one frame.
     """
-    rows = []
     masks = has_masks(adapter)
-    for frame in adapter.expanded(part.frames):
-        row: dict[str, Any] = {
-            **{"id": frame.id, "video": frame.video, "label": frame.label, "method": frame.method},
-            **{"split": frame.split, "identities": list(frame.identities), "index": frame.locator.index},
-            **{"picture": frame.picture, "path": form.path(frame), "mask": ""},
-        }
-        try:
-            crop = adapter.cut(frame)
-        except FrameError as error:
-            rows.append({**row, "status": error.status, "message": error.reason})
-            continue
-        row |= {"status": "ok", "message": "", "face": crop.face.to_json(), "scene": list(crop.shape)}
-        row["files"] = {row["path"]: _write_png(root / row["path"], crop.image)}
-        try:
-            mask = adapter.mask_of(frame, crop) if masks else None
-        except FrameError as error:
-            row["message"] = error.reason
-            mask = None
-        if mask is not None:
-            row["mask"] = form.mask_path(frame)
-            row["files"][row["mask"]] = _write_png(root / row["mask"], mask.astype(np.uint8) * 255)
-        rows.append(row)
-    write_json(part.record(root), {"key": key, "rows": rows})
-    return rows
+    with replacing(part.record(root)) as temporary, temporary.open("w", encoding="ascii") as record:
+        record.write(json.dumps({"key": key}) + "\n")
+        for frame in adapter.expanded(part.frames):
+            record.write(json.dumps(_make_frame(adapter, form, root, frame, masks), allow_nan=False) + "\n")
+
+
+def _make_frame(adapter: FaceAdapter, form: Form, root: Path, frame: Frame, masks: bool) -> dict[str, Any]:
+    """Write the pictures of a frame's face; return its row."""
+    row: dict[str, Any] = {
+        **{"id": frame.id, "video": frame.video, "label": frame.label, "method": frame.method},
+        **{"split": frame.split, "identities": list(frame.identities), "index": frame.locator.index},
+        **{"picture": frame.picture, "path": form.path(frame), "mask": ""},
+    }
+    try:
+        crop = adapter.cut(frame)
+    except FrameError as error:
+        return {**row, "status": error.status, "message": error.reason}
+    row |= {"status": "ok", "message": "", "face": crop.face.to_json(), "scene": list(crop.shape)}
+    row["files"] = {row["path"]: _write_png(root / row["path"], crop.image)}
+    try:
+        mask = adapter.mask_of(frame, crop) if masks else None
+    except FrameError as error:
+        row["message"] = error.reason
+        mask = None
+    if mask is not None:
+        row["mask"] = form.mask_path(frame)
+        row["files"][row["mask"]] = _write_png(root / row["mask"], mask.astype(np.uint8) * 255)
+    return row
 
 
 def _write_png(path: Path, image: Image) -> int:
-    """Write a picture atomically, and return its bytes; without the wait for the disk, see `finished_rows`."""
+    """Write a picture atomically, and return its bytes; without the wait for the disk, see `is_finished`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,26 +185,28 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make(part: Part, key: str) -> tuple[Part, list[dict[str, Any]]]:
+def _make(part: Part, key: str) -> int:
     assert _own is not None
-    return part, make_part(*_own, part, key)
+    make_part(*_own, part, key)
+    return len(part.frames)
 
 
 def make_parts(
     adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[tuple[Part, str]], processes: int
-) -> Iterator[tuple[Part, list[dict[str, Any]]]]:
-    """Make parts (each with its key), and yield each with its rows when it is finished, in any order."""
+) -> Iterator[int]:
+    """Make parts (each with its key), and yield the number of frames of each when it is finished."""
     if processes < 2 or len(parts) < 2:
         adapter.use_threads(1)
         for part, key in parts:
-            yield part, make_part(adapter, form, root, part, key)
+            make_part(adapter, form, root, part, key)
+            yield len(part.frames)
         return
     pool = ProcessPoolExecutor(
         min(processes, len(parts)), get_context("spawn"), initializer=_begin, initargs=(adapter, form, root)
     )
     try:
         left = iter(parts)
-        running: set[Future[tuple[Part, list[dict[str, Any]]]]] = set()
+        running: set[Future[int]] = set()
         while True:
             for part, key in left:
                 running.add(pool.submit(_make, part, key))

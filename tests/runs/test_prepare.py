@@ -207,6 +207,33 @@ def test_what_is_finished_is_not_made_again(tmp_path: Path, monkeypatch: pytest.
     assert not any("real1" in name for name in content(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("damage", ["cut in a line", "no first line", "another key", "not text", "a picture cut"])
+def test_what_is_damaged_is_made_again(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / "cache"))
+    root = scenes(tmp_path / "scenes", real1="953")
+    prepare(root, workers=1, out=tmp_path / "out", frames=2)
+    before = content(tmp_path / "out")
+    (record,) = (tmp_path / "out" / "records").iterdir()
+    held = record.read_bytes()
+    changed = {
+        "cut in a line": held[:-20],
+        "no first line": held.partition(b"\n")[2],
+        "another key": held.replace(b'"key": "', b'"key": "0'),
+        "not text": b"\xff" + held,
+        "a picture cut": held,
+    }[damage]
+    assert (changed != held) == (damage != "a picture cut")
+    record.write_bytes(changed)
+    if damage == "a picture cut":
+        picture = next((tmp_path / "out" / "frames").rglob("*.png"))
+        picture.write_bytes(picture.read_bytes()[:-1])
+    made: list[int] = []
+    really = prepared_module.make_parts
+    monkeypatch.setattr(prepared_module, "make_parts", lambda *given: (made.append(len(given[3])), really(*given))[1])
+    prepare(root, workers=1, out=tmp_path / "out", frames=2)
+    assert made == [1] and content(tmp_path / "out") == before
+
+
 def test_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root, out = scenes(tmp_path / "scenes", real1="nobody1", fake1="974"), tmp_path / "out"
     with pytest.raises(CardError, match="unknown crop 'm2f2dt'"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
+import sys
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core.clips import Clip, Frames
 from ...core.errors import DataError, FrameError
@@ -202,42 +202,66 @@ class PreparedAdapter(FileAdapter[PreparedOptions]):
             return self._splits
 
     def _parsed(self) -> dict[str, Part]:
-        reader = csv.DictReader(io.StringIO(self._text(MANIFEST)))
-        lacking = [name for name in (*COLUMNS, MASK) if name not in (reader.fieldnames or ())]
+        reader = csv.reader(_lines(self._text(MANIFEST)))
+        names = next(reader, [])
+        lacking = [name for name in (*COLUMNS, MASK) if name not in names]
         if lacking:
             raise DataError(
                 f"manifest '{self._root / MANIFEST}' has no column '{lacking[0]}': is it of m2f2bench prepare?"
             )
         parts: dict[str, Part] = defaultdict(Part)
-        videos: dict[tuple[str, str, str], list[dict[str, str]]] = {}
-        for number, row in enumerate(reader, 2):
-            if None in row.values() or row["label"] not in ("0", "1") or row["status"] not in STATUSES:
-                raise self._damaged(MANIFEST, f", line {number}")
+        videos: dict[tuple[str, str, str], list[Row]] = {}
+        for values in filter(None, reader):
+            row = dict(zip(names, values, strict=False))
+            if len(values) != len(names) or row["label"] not in ("0", "1") or row["status"] not in STATUSES:
+                raise self._damaged(MANIFEST, f", line {reader.line_num}")
             part = parts[row["split"]]
             if row["status"] != "ok" or row["message"]:
                 part.failed[row["id"]] = (row["status"], row["message"])
             if row[MASK]:
                 part.masks[row["id"]] = row[MASK]
-            videos.setdefault((row["split"], row["method"], row["video"]), []).append(row)
-        for (split, _, _), rows in videos.items():
-            parts[split].groups.append(_group(self._root, rows))
+            video = videos.setdefault((row["split"], row["method"], row["video"]), [])
+            file = row["path"] if row["status"] == "ok" else MANIFEST
+            video.append(Row(row["id"], file, int(row["label"]), sys.intern(row["identity"]), row["picture"]))
+        for (split, method, name), rows in videos.items():
+            parts[split].groups.append(_group(self._root, name, method, split, rows))
         return dict(parts)
 
 
-def _group(root: Path, rows: Sequence[dict[str, str]]) -> Clip | list[Frame]:
+class Row(NamedTuple):
+    """What is kept of a line of the manifest until the frames of its video are known."""
+
+    id: str
+    file: str
+    label: int
+    identity: str
+    picture: str
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text, each with its end; only `\\n` ends one."""
+    begin = 0
+    while end := text.find("\n", begin) + 1:
+        yield text[begin:end]
+        begin = end
+    if begin < len(text):
+        yield text[begin:]
+
+
+def _group(root: Path, video: str, method: str, split: str, rows: Sequence[Row]) -> Clip | list[Frame]:
     """Return the frames of a video: a clip, or a list where ids do not begin with its name or faces share pictures."""
     first = rows[0]
-    video, label, method, split = first["video"], int(first["label"]), first["method"], first["split"]
-    people = tuple(part for part in split_people(first["identity"]) if part)
-    files = [row["path"] if row["status"] == "ok" else MANIFEST for row in rows]
-    ends = tuple(row["id"].removeprefix(video).removeprefix("/") for row in rows)
-    plain = all(row["id"] == (f"{video}/{end}" if end else video) for row, end in zip(rows, ends, strict=True))
-    same = all(row["identity"] == first["identity"] and row["label"] == first["label"] for row in rows)
-    if plain and same and not any(row["picture"] for row in rows):
-        return PreparedClip(video, label, method, split, people, Locator(str(root)), tuple(files), ends)
-    found = []
-    for row, file in zip(rows, files, strict=True):
-        own = tuple(part for part in split_people(row["identity"]) if part)
-        place = Locator(str(root / file))
-        found.append(Frame(row["id"], video, int(row["label"]), method, split, own, place, row["picture"]))
-    return found
+    ends = tuple(row.id.removeprefix(video).removeprefix("/") for row in rows)
+    plain = all(row.id == (f"{video}/{end}" if end else video) for row, end in zip(rows, ends, strict=True))
+    same = all(row.identity == first.identity and row.label == first.label for row in rows)
+    if plain and same and not any(row.picture for row in rows):
+        files = tuple(row.file for row in rows)
+        return PreparedClip(video, first.label, method, split, _people(first), Locator(str(root)), files, ends)
+    return [
+        Frame(row.id, video, row.label, method, split, _people(row), Locator(str(root / row.file)), row.picture)
+        for row in rows
+    ]
+
+
+def _people(row: Row) -> tuple[str, ...]:
+    return tuple(part for part in split_people(row.identity) if part)

@@ -197,11 +197,13 @@ def options_of(kind: str) -> str:
 def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
     """Return the models of each built-in backend's options, each with the line before its table."""
     from m2f2bench.detectors import controls, frequency, timm
-    from m2f2bench.detectors.cnn import base, efficientnet, ucf, xception
+    from m2f2bench.detectors.cnn import base, efficientnet, lsda, ucf, xception
+    from m2f2bench.detectors.forada.network import ForadaOptions
     from m2f2bench.detectors.m2f2det import options as m2f2det
     from m2f2bench.detectors.openai.endpoint import OpenAIOptions
     from m2f2bench.detectors.runtimes.base import OnnxOptions, RuntimeOptions
     from m2f2bench.detectors.runtimes.hf_classifier import HuggingFaceOptions
+    from m2f2bench.detectors.tuned.options import TunedOptions
     from m2f2bench.detectors.vlm.detector import VLMOptions
 
     explainer = "The options of `m2f2det`, and under the key `explainer`:"
@@ -210,9 +212,11 @@ def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
         "constant": [("", controls.ConstantOptions)],
         "efficientnet-b4": [("", efficientnet.EfficientNetOptions)],
         "f3net": [("", base.VariantOptions)],
+        "forada": [("", ForadaOptions)],
         "random": [("", controls.RandomOptions)],
         "frequency": [("", frequency.FrequencyOptions)],
         "hf-classifier": [("None: all that it needs is in the folder.", HuggingFaceOptions)],
+        "lsda": [("", lsda.LsdaOptions)],
         "m2f2det": [
             ("Of the variant `paper`; the cards of the others are written by `import-weights`.", m2f2det.PaperOptions)
         ],
@@ -225,6 +229,7 @@ def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
         "spsl": [("", base.VariantOptions)],
         "srm": [("", base.ClassifierOptions)],
         "timm": [("", timm.TimmOptions)],
+        "tuned": [("", TunedOptions)],
         "ucf": [("", ucf.UcfOptions)],
         "torchscript": [("", RuntimeOptions)],
         "vlm": [("", VLMOptions)],

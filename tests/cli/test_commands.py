@@ -173,7 +173,10 @@ def test_list_has_protocols_and_metrics(cli) -> None:
             ["run", "-d", "constant", "-s", "frame"],
             "unknown dataset 'frame': this is the name of a protocol, for -p frame",
         ),
-        (["run", "-d", "syntheti", "-s", "synthetic"], "unknown detector 'syntheti'; known: constant"),
+        (
+            ["run", "-d", "syntheti", "-s", "synthetic"],
+            "unknown detector 'syntheti'; known: clip-l14-probe, cnn-aug, constant",
+        ),
         (["describe", "framee"], "did you mean 'frame' (protocol) or 'frame-val' (protocol)?"),
         (["list", "protocol"], "cannot list 'protocol'; did you mean 'protocols'?"),
     ],

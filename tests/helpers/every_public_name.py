@@ -124,6 +124,8 @@ def use_results(folder: Path) -> None:
     assert_type(m2f2bench.localize("small", "synthetic"), m2f2bench.Localization)
     assert_type(m2f2bench.faithfulness("small", "synthetic", steps=4), m2f2bench.Faithfulness)
     assert_type(m2f2bench.audit("synthetic"), m2f2bench.Audit)
+    assert_type(m2f2bench.audit_checkpoint("model.pth", kind="xception"), m2f2bench.CheckpointAudit)
+    assert_type(m2f2bench.detector_from("model.onnx", fake_class=1), m2f2bench.DetectorCard)
     assert_type(m2f2bench.prepare("scenes", out=folder, crop="sbi", frames=None), m2f2bench.Prepared)
     problems: list[str] = m2f2bench.validate_result(folder / "result.json")
     written: list[Path] = [

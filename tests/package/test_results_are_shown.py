@@ -25,6 +25,7 @@ from toy_questions import FACES
 import m2f2bench
 
 NO_RESULT = {
+    "detector_from": "a detector's card",
     "fit_network": "see its FitReport below",
     "load_detector": "a detector, to be called",
     "trained_weights": "a detector's own file, for its class",
@@ -38,6 +39,13 @@ NO_RESULT = {
 THINGS = {name: getattr(m2f2bench, name) for name in m2f2bench.__all__}
 NAMES = [name for name, thing in THINGS.items() if callable(thing) and not inspect.isclass(thing)]
 ROWS = {"id": [0, 1, 2, 3, 4, 5], "label": [0, 1, 0, 1, 0, 1], "score": [0.1, 0.7, 0.4, 0.3, 0.6, 0.9]}
+
+
+class Crowd:
+    """A detector with a fault: its scores depend on the batch."""
+
+    def predict(self, images: Any) -> list[float]:
+        return [float(np.mean(images[0])) / 255] * len(images)
 
 
 class Place:
@@ -72,6 +80,7 @@ class Place:
 
 CALLS: dict[str, Callable[[Place], Any]] = {
     "audit": lambda at: m2f2bench.audit(at.squares),
+    "audit_checkpoint": lambda at: m2f2bench.audit_checkpoint(Crowd(), dataset=at.squares),
     "check": lambda at: m2f2bench.check(at.run().folders[1], detector="constant", dataset=at.squares),
     "compare": lambda at: m2f2bench.compare({"a": ROWS, "b": {**ROWS, "score": ROWS["score"][::-1]}}),
     "faithfulness": lambda at: m2f2bench.faithfulness(*at.toys(), limit=6, steps=3),

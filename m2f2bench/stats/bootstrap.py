@@ -15,6 +15,8 @@ from ..core.arrays import Floats
 T = TypeVar("T")
 CHUNK = 1 << 18
 """Elements of one [T, B] array: the limit on the memory of resampling."""
+AT_ONCE = 1 << 15
+"""Clusters that are drawn by one call of numpy, which takes as long as a hundred draws."""
 FEWEST_DEFINED = 0.5
 """Lowest share of resamples in which a metric must be defined to get an interval."""
 AT_END = 1e-7
@@ -83,8 +85,11 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
     for _ in range(skip):
         rng.integers(0, n_clusters, n_clusters)
     for start in range(skip, resamples, width):
-        drawn = [
-            np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
-            for _ in range(min(width, resamples - start))
-        ]
-        yield np.stack(drawn, axis=1).astype(np.float64)
+        weights = np.empty((n_clusters, min(width, resamples - start)))
+        step = max(1, AT_ONCE // max(n_clusters, 1))
+        for first in range(0, weights.shape[1], step):
+            part = weights[:, first : first + step]
+            drawn = rng.integers(0, n_clusters, part.shape[::-1])  # the same numbers as draw by draw
+            drawn += n_clusters * np.arange(len(drawn))[:, None]
+            part[:] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).T
+        yield weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -26,10 +27,14 @@ THREADS = 2
 
 def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
     """Return `values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
+    pieces = iter(draws)
+    begun = list(islice(pieces, 2))
+    if len(begun) < 2:  # to start threads takes longer than one small piece
+        return [values(weights) for weights in begun]
     found: list[T] = []
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
-        for weights in draws:
+        for weights in chain(begun, pieces):
             waiting.append(pool.submit(values, weights))
             if len(waiting) > THREADS:  # keep few weights in memory
                 found.append(waiting.popleft().result())
@@ -82,11 +87,11 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
     """
     rng = np.random.default_rng(seed)
     width = max(1, width or CHUNK // max(n_clusters, 1))
-    for _ in range(skip):
-        rng.integers(0, n_clusters, n_clusters)
+    step = max(1, AT_ONCE // max(n_clusters, 1))
+    for first in range(0, skip, step):
+        rng.integers(0, n_clusters, (min(step, skip - first), n_clusters))
     for start in range(skip, resamples, width):
         weights = np.empty((n_clusters, min(width, resamples - start)))
-        step = max(1, AT_ONCE // max(n_clusters, 1))
         for first in range(0, weights.shape[1], step):
             part = weights[:, first : first + step]
             drawn = rng.integers(0, n_clusters, part.shape[::-1])  # the same numbers as draw by draw

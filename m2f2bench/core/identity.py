@@ -16,7 +16,17 @@ from typing import Any
 
 from .files import sha256
 from .memo import Memo, cache_folder, file_stamp
-from .sources import Unidentified, class_name, closure, installed, is_typed, modules_of, named_files, user_classes
+from .sources import (
+    Closure,
+    Unidentified,
+    class_name,
+    closure,
+    installed,
+    is_typed,
+    modules_of,
+    named_files,
+    user_classes,
+)
 
 UNKNOWN = "unknown"
 """In the place of a hash where nothing identifies an object."""
@@ -32,9 +42,11 @@ def identify(cls: type, *state: Any, folders: Iterable[Path] = ()) -> str:
     Texts that name a file (relative to `folders`, the current folder, or that of the source) are hashed with the file's
     content. Raises Unidentified for a part that cannot be identified, such as an open session.
     """
-    places = (*folders, *(path.parent for path, _ in closure(user_classes(cls)).sources), Path.cwd())
-    walker = _Walker(tuple(dict.fromkeys(places)))
-    digest = hashlib.blake2b(code_digest(cls), digest_size=8)
+    found = closure(user_classes(cls))
+    places = (*folders, *(path.parent for path, _ in found.sources), Path.cwd())
+    code = code_digest(cls, found)
+    walker = _Walker(tuple(dict.fromkeys(places)), {cls: code})
+    digest = hashlib.blake2b(code, digest_size=8)
     for part in state:
         digest.update(walker.digest(part, cls.__name__))
     return digest.hexdigest()
@@ -70,13 +82,14 @@ def identify_call(functions: Iterable[Any], *state: Any) -> str:
     return digest.hexdigest()
 
 
-def code_digest(cls: type) -> bytes:
+def code_digest(cls: type, found: Closure | None = None) -> bytes:
     """Return a digest of the user code that a class depends on; of name and version for an installed class.
 
-    The weights that its modules hold as global values or class attributes are part of it. Raises Unidentified.
+    The weights that its modules hold as global values or class attributes are part of it. `found` is the closure of its
+    user classes, where that is known. Raises Unidentified.
     """
     classes = user_classes(cls)
-    found = closure(classes)
+    found = found or closure(classes)
     digest = hashlib.blake2b(class_name(cls).encode(), digest_size=16)
     for _, content in found.sources:  # in the order of their paths; the names of folders are no part of it
         digest.update(content)
@@ -126,8 +139,9 @@ def is_weights(value: Any) -> bool:
 class _Walker:
     """Digests of values by what they hold; equal for equal values, in any process."""
 
-    def __init__(self, folders: tuple[Path, ...]) -> None:
+    def __init__(self, folders: tuple[Path, ...], codes: Mapping[type, bytes] | None = None) -> None:
         self.folders = folders
+        self._codes = dict(codes or {})  # digests of the code of classes
         self._known: dict[int, bytes] = {}
         self._kept: list[Any] = []  # ids stay taken while their objects live
         self._open: set[int] = set()
@@ -208,8 +222,9 @@ class _Walker:
     def _code(self, value: Any, where: str) -> bytes:
         """Hash a function, class or module; empty for anything else."""
         if isinstance(value, type):
-            own = code_digest(value) if user_classes(value) else b""
-            return _hash("class", class_name(value).encode(), own)
+            if value not in self._codes:
+                self._codes[value] = code_digest(value) if user_classes(value) else b""
+            return _hash("class", class_name(value).encode(), self._codes[value])
         if isinstance(value, types.ModuleType):
             return _hash("module", value.__name__.encode())
         if isinstance(value, types.CodeType):

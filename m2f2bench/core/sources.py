@@ -85,6 +85,7 @@ def closure(classes: tuple[type, ...]) -> Closure:
     sources: dict[Path, bytes] = {}
     named: set[Path] = set()
     packages: set[str] = set()
+    here = Path.cwd()
     while waiting:
         path = waiting.pop()
         if path in sources:
@@ -97,7 +98,7 @@ def closure(classes: tuple[type, ...]) -> Closure:
             packages |= {package} if package else set()
         for text in found.texts:
             waiting += [file for file in _module_files(path.parent, text.split(".")) if is_user_code(file)]
-            named |= set(named_files(text, (path.parent, Path.cwd())))
+            named |= set(named_files(text, (path.parent, here)))
     versions = sorted(f"{name} {_version(name)}" for name in packages)
     return Closure(tuple(sorted(sources.items())), tuple(sorted(named - set(sources))), tuple(versions))
 
@@ -106,12 +107,12 @@ def modules_of(paths: list[Path]) -> list[tuple[str, types.ModuleType]]:
     """Return the modules, with their names, that Python has imported from these files."""
     names = {path.name for path in paths}
     found = []
-    for name, module in sorted(sys.modules.items()):
+    for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         # Resolving the names of all modules would take longer than everything else here.
         if isinstance(file, str) and os.path.basename(file) in names and Path(file).resolve() in paths:  # noqa: PTH119
             found.append((name, module))
-    return found
+    return sorted(found, key=lambda one: one[0])
 
 
 def is_user_code(path: Path) -> bool:
@@ -159,7 +160,11 @@ def named_files(text: str, folders: tuple[Path, ...]) -> list[Path]:
     found = []
     for folder in folders:
         try:
-            place = (folder / Path(text).expanduser()).resolve()
+            place = folder / Path(text).expanduser()
+            # Most texts name nothing, and to resolve a path takes longest.
+            if ".." not in text and not os.access(place, os.F_OK):
+                continue
+            place = place.resolve()
             if place.is_file() and place.suffix not in WRITTEN:
                 found.append(place)
             elif place.is_dir():
@@ -269,10 +274,16 @@ def installed_versions(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            found[name] = _installed(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@lru_cache(maxsize=512)
+def _installed(name: str) -> str:
+    """Return a package's version. Kept: to read it takes milliseconds, and each result names fifteen."""
+    return metadata.version(name)
 
 
 @lru_cache(maxsize=512)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..core.arrays import Floats
 T = TypeVar("T")
 CHUNK = 1 << 18
 """Elements of one [T, B] array: the limit on the memory of resampling."""
+AT_ONCE = 1 << 15
+"""Clusters that are drawn by one call of numpy, which takes as long as a hundred draws."""
 FEWEST_DEFINED = 0.5
 """Lowest share of resamples in which a metric must be defined to get an interval."""
 AT_END = 1e-7
@@ -24,10 +27,14 @@ THREADS = 2
 
 def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
     """Return `values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
+    pieces = iter(draws)
+    begun = list(islice(pieces, 2))
+    if len(begun) < 2:  # to start threads takes longer than one small piece
+        return [values(weights) for weights in begun]
     found: list[T] = []
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="resample") as pool:
-        for weights in draws:
+        for weights in chain(begun, pieces):
             waiting.append(pool.submit(values, weights))
             if len(waiting) > THREADS:  # keep few weights in memory
                 found.append(waiting.popleft().result())
@@ -80,11 +87,14 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
     """
     rng = np.random.default_rng(seed)
     width = max(1, width or CHUNK // max(n_clusters, 1))
-    for _ in range(skip):
-        rng.integers(0, n_clusters, n_clusters)
+    step = max(1, AT_ONCE // max(n_clusters, 1))
+    for first in range(0, skip, step):
+        rng.integers(0, n_clusters, (min(step, skip - first), n_clusters))
     for start in range(skip, resamples, width):
-        drawn = [
-            np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
-            for _ in range(min(width, resamples - start))
-        ]
-        yield np.stack(drawn, axis=1).astype(np.float64)
+        weights = np.empty((n_clusters, min(width, resamples - start)))
+        for first in range(0, weights.shape[1], step):
+            part = weights[:, first : first + step]
+            drawn = rng.integers(0, n_clusters, part.shape[::-1])  # the same numbers as draw by draw
+            drawn += n_clusters * np.arange(len(drawn))[:, None]
+            part[:] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).T
+        yield weights

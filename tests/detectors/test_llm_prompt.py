@@ -128,7 +128,9 @@ def test_an_answer_that_does_not_fit_is_cut() -> None:
     assert fitted(example, counts, 7) is None
 
 
-def test_llm_folders_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
+def test_llm_folders_that_cannot_be_used_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # where there is no network, the hub is tried ten times
+
     def opened(name: str) -> None:
         open_language(LanguageSource(name=name), tmp_path)
 

@@ -14,12 +14,14 @@ import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import typer
 from paths import ROOT
+from warm_commands import warm_commands
 
 from m2f2bench.cards.registry import BACKENDS
 from m2f2bench.cli.main import app
@@ -56,13 +58,23 @@ def blocks(text: str) -> list[Block]:
     return [Block(kind, body) for kind, body in FENCE.findall(text)]
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with warm_commands(tmp_path_factory.mktemp("warm")) as program:
+        yield program
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `m2f2bench` and `python` are those of the tests."""
-    for name, words in (("m2f2bench", "-m m2f2bench"), ("python", "")):
+def shell(tmp_path: Path, warm: Path) -> dict[str, str]:
+    """An environment in which `m2f2bench` and `python` are those of the tests.
+
+    A page's first command is a process of its own, those after it are forks of a process that has imported its share.
+    """
+    first = f'mkdir "{tmp_path}/begun" 2>/dev/null || exec "{warm}" "$@"\n'
+    for name, before, words in (("m2f2bench", first, "-m m2f2bench"), ("python", "", "")):
         script = tmp_path / "bin" / name
         script.parent.mkdir(exist_ok=True)
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        script.write_text(f'#!/bin/sh\n{before}exec "{sys.executable}" {words} "$@"\n')
         script.chmod(0o755)
     outside = {name: value for name, value in os.environ.items() if name != "M2F2BENCH_CARDS"}
     path = {"PATH": os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])}

@@ -25,6 +25,12 @@ ODD = ["I İ ı ß don't; it's (fake)!", "העיניים מזויפות", "The U
 ANSWERS = [*(text for text, _ in BY_HAND), *ODD]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text goes through Java, however often it is met."""
+    monkeypatch.setattr(items, "KEPT", 0)
+
+
 def program(path: Path, body: str = "exit 0") -> Path:
     """A program that stands in for Java."""
     path.parent.mkdir(parents=True, exist_ok=True)

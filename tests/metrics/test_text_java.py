@@ -27,6 +27,13 @@ except Unavailable as error:
     pytest.skip(f"the whole module {error}", allow_module_level=True)
 pytestmark = pytest.mark.usefixtures("java")
 
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text goes through Java, however often it is met."""
+    monkeypatch.setattr(items, "KEPT", 0)
+
+
 BREAKS = "\x00\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
@@ -81,6 +88,41 @@ def test_a_text_does_not_depend_on_the_next() -> None:
 def test_rows_are_told_apart_even_where_the_tokenizer_joins_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "BETWEEN", "two words.")  # comes back as other words: nothing between fits
     assert items._treebank(["A nose", "", "The eyes", "Fake"]) == ["a nose", "", "the eyes", "fake"]
+
+
+def test_a_text_that_was_met_before_starts_no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    whole = items._treebank
+
+    def treebank(texts: list[str]) -> list[str]:
+        asked.append(texts)
+        return whole(texts)
+
+    monkeypatch.setattr(items, "_treebank", treebank)
+    monkeypatch.setattr(items, "KEPT", 100)
+    monkeypatch.setattr(items, "_kept", ((), {}))
+    first = items.tokenize(["A nose.", "The Eyes"], "ptb")
+    again = items.tokenize(["The Eyes", "A mouth", "A nose."], "ptb")
+    assert asked == [["A nose.", "The Eyes"], ["A mouth"]]
+    assert first == {"A nose.": "a nose", "The Eyes": "the eyes"} and again == {**first, "A mouth": "a mouth"}
+    assert list(again) == ["The Eyes", "A mouth", "A nose."]
+    items.tokenize(["x" * 100], "ptb")  # as much as is kept: all of it goes before the next
+    assert items.tokenize(["A nose."], "ptb") == {"A nose.": "a nose"} and asked[-1] == ["A nose."]
+    monkeypatch.setattr(java, "jar", lambda part, name: Path(__file__))  # another tokenizer
+    monkeypatch.setattr(items, "_treebank", lambda texts: ["other" for _ in texts])
+    assert items.tokenize(["A nose."], "ptb") == {"A nose.": "other"}
+    monkeypatch.setattr(items, "_kept", ((), {}))
+
+
+def test_tokens_that_are_kept_stand_in_for_no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> str:
+        raise Unavailable("needs Java")
+
+    monkeypatch.setattr(items, "KEPT", 100)
+    items.tokenize(["The eyes look fake."], "ptb")
+    monkeypatch.setattr(java, "java", gone)
+    with pytest.raises(Unavailable, match="the tokenizer ptb needs Java"):
+        items.tokenize(["The eyes look fake."], "ptb")
 
 
 def test_long_answers() -> None:

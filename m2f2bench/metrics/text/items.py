@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +24,8 @@ too little, which fails for all texts."""
 JAR = "stanford-corenlp-3.4.1.jar"
 OPTIONS = ("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase")
 """pycocoevalcap's arguments for the tokenizer."""
+KEPT = 1 << 24
+"""Characters of texts whose tokens a process keeps: a run meets each reference once for every explainer and control."""
 BETWEEN = "zqzqzq"
 """A line between two texts. The tokenizer looks past the end of a line (`No.` before a number keeps its point), and no
 text's words may depend on the next text."""
@@ -73,19 +76,39 @@ def tokenize(texts: Sequence[str], tokenizer: str) -> dict[str, str]:
 
     `none` splits at white space and changes nothing else. `ptb` is Stanford's Penn Treebank tokenizer with
     pycocoevalcap's options: lower case, its punctuation left out (brackets stay, as -lrb- and -rrb-: its list has them
-    in upper case); each text as if it were the only one. Java is started once for all. Raises `Unavailable` if it
-    cannot be started.
+    in upper case); each text as if it were the only one. Java is started once for all texts that this process has not
+    met before. Raises `Unavailable` if it cannot be started.
     """
     unique = list(dict.fromkeys(texts))
     if tokenizer == "none":
         return {text: " ".join(text.split()) for text in unique}
     punctuation = frozenset(java.counting("tokenizer.ptbtokenizer").PUNCTUATIONS)
     try:
-        lines = _treebank([one_line(text) for text in unique])
+        known = _known_tokens()
+        new = [text for text in unique if text not in known]
+        lines = _treebank([one_line(text) for text in new])
     except Unavailable as error:
         raise Unavailable(f"the tokenizer ptb {error}, or take a protocol with tokenizer: none") from None
     words = (" ".join(word for word in line.rstrip().split(" ") if word not in punctuation) for line in lines)
-    return dict(zip(unique, words, strict=True))
+    known |= zip(new, words, strict=True)
+    return {text: known[text] for text in unique}
+
+
+_kept: tuple[tuple[object, ...], dict[str, str]] = ((), {})
+"""The tokenizer that made the tokens that are kept, and those tokens by text."""
+
+
+def _known_tokens() -> dict[str, str]:
+    """Return the tokens kept of this tokenizer and this Java; none if they are others than before, or too much is kept.
+
+    A text's tokens depend on no other text. Raises `Unavailable` without Java.
+    """
+    global _kept
+    program, package = java.java(), java.jar("tokenizer", JAR)
+    made_by = (program, Path(program).stat().st_mtime_ns, package, package.stat().st_mtime_ns)
+    if _kept[0] != made_by or sum(len(text) for text in _kept[1]) >= KEPT:
+        _kept = (made_by, {})
+    return _kept[1]
 
 
 def _treebank(texts: list[str]) -> list[str]:

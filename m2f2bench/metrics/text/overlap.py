@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +26,19 @@ def bleu_counts(items: Items) -> Floats:
     length (the shorter of two). Matches are clipped by the most in any one reference (Papineni et al., ACL 2002).
     """
     bleu = java.counting("bleu.bleu_scorer")
-    cooked = {references: bleu.cook_refs(references, n=LONGEST) for _, references in items.pairs}
+    cooked = _cooked(tuple(dict.fromkeys(references for _, references in items.pairs)))
     rows = []
     for text, references in items.pairs:
         one = bleu.cook_test(text, cooked[references], "closest", LONGEST)
         rows.append([*one["correct"], *one["guess"], one["testlen"], one["reflen"]])
     return items.spread(np.array(rows, dtype=np.float64).reshape(-1, 2 * LONGEST + 2))
+
+
+@functools.lru_cache(maxsize=4)
+def _cooked(references: tuple[tuple[str, ...], ...]) -> dict[tuple[str, ...], Any]:
+    """Return the n-grams of each tuple of references, once for all explainers of a run and for all their shuffles."""
+    bleu = java.counting("bleu.bleu_scorer")
+    return {own: bleu.cook_refs(own, n=LONGEST) for own in references}
 
 
 def bleu_values(sums: Floats) -> Floats:

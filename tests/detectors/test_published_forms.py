@@ -168,6 +168,51 @@ def test_on_the_command_line(tmp_path: Path, cli, one_line) -> None:
     assert "does not exist" in one_line(cli("import-weights", tmp_path / "no.pth", *words[2:-1], tmp_path / "b"))
 
 
+COMPUTED: dict[str, tuple[float, dict[str, float], tuple[float, ...]]] = {
+    "capsule": (
+        1.7,
+        {"routing_stats.route_weights": 64.0},
+        (0.51529908, 0.51697296, 0.52609551, 0.52585375),
+    ),
+    "ffd": (1.15, {}, (0.18633488, 0.18372858, 0.11066101, 0.11364575)),
+}
+"""Gain and factors of the recipe, and P(fake) of two smooth and two noisy pictures at salt 0 by the modules of
+DeepfakeBench's repository (training/detectors/capsule_net_detector.py; ffd_detector.py with `maptype: reg`)."""
+
+
+@needs_reference
+@pytest.mark.parametrize("name", ["capsule", pytest.param("ffd", marks=pytest.mark.slow)])
+def test_capsule_and_ffd_give_what_their_modules_give(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = FORMS[f"deepfakebench-{name}"]
+    shapes = {tensor: list(shape) for tensor, shape in expected_shapes(form, network_of(form)).items()}
+    gain, factors, wanted = COMPUTED[name]
+    monkeypatch.setitem(recipe().GAIN, name, gain)
+    monkeypatch.setitem(recipe().FACTOR, name, factors)
+    tensors = recipe().state_dict(shapes, 0, name)
+    detector = load_detector(imported(tensors, name, tmp_path), "cpu")
+    images = pictures(torch.cat([recipe().images(0), recipe().noise(0)]))
+    assert np.abs(detector.predict(images) - np.array(wanted)).max() < 1e-6
+    (tmp_path / "out" / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "numbers", "some"),
+    [
+        ("capsule", 297, 3_898_458, {"fea_ext.capsules.9.10.running_var": (1,), "vgg_ext.vgg_1.16.bias": (256,)}),
+        ("ffd", 285, 21_924_035, {"map.c.pointwise.weight": (1, 728, 1, 1), "backbone.adjust_channel.0.bias": (512,)}),
+    ],
+)
+def test_forms_without_a_listing_have_the_numbers_of_their_modules(
+    name: str, count: int, numbers: int, some: dict[str, tuple[int, ...]]
+) -> None:
+    form = FORMS[f"deepfakebench-{name}"]
+    shapes = expected_shapes(form, network_of(form))
+    assert len(shapes) == count and some.items() <= shapes.items()
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == numbers
+
+
 def test_sbi_has_the_names_of_efficientnet_pytorch() -> None:
     form = FORMS["sbi"]
     shapes = expected_shapes(form, network_of(form))

@@ -38,6 +38,8 @@ LOOKS = (
     Look("SRM of DeepfakeBench (two Xceptions)", ("srm_conv0.*", "dual_cma0.*")),
     Look("RECCE of DeepfakeBench", ("encoder.block1.rep.0.conv1.weight", "*decoder*", "*encoder.conv1.weight")),
     Look("UCF of DeepfakeBench", ("encoder_f.*", "block_sha.*", "head_sha.*")),
+    Look("FFD of DeepfakeBench (an Xception with an attention map)", (*XCEPTION, "map.c.pointwise.weight")),
+    Look("Capsule-Forensics", ("vgg_1.0.weight", "routing_stats.route_weights")),
     Look("SPSL of DeepfakeBench (an Xception with four input channels)", XCEPTION, shapes=(("conv1.weight", 1, 4),)),
     Look("an Xception (DeepfakeBench's xception or core, timm's legacy_xception)", XCEPTION),
     Look("MesoInception-4 of DeepfakeBench", ("Incption1_conv1.weight", "Incption2_bn.weight")),

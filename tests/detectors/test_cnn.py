@@ -264,7 +264,8 @@ def test_the_kernels_are_high_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "size", "said"), [("meso4", 40, "multiple of 32"), ("f3net", 72, "different sizes"), ("capsule", 12, "16 or more")],
+    ("backend", "size", "said"),
+    [("meso4", 40, "multiple of 32"), ("f3net", 72, "different sizes"), ("capsule", 12, "16 or more")],
 )
 def test_a_size_that_does_not_fit_is_one_line(backend: str, size: int, said: str) -> None:
     assert said in error_of(lambda: BACKENDS.get(backend).build(size=size))

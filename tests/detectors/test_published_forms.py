@@ -15,7 +15,8 @@ from one_line import error_of
 
 from m2f2bench import import_weights, load_detector
 from m2f2bench.detectors.published.forms import FORMS
-from m2f2bench.detectors.published.importing import expected_shapes, network_of, published_names
+from m2f2bench.detectors.published.importing import expected_shapes, network_of
+from m2f2bench.detectors.weights.names import WORDS, reworded
 
 SMALL = ("meso4", "meso4Inception")
 TOLERANCE = {"effnb4": 1e-4}
@@ -119,21 +120,21 @@ def test_containers_and_prefixes(tmp_path: Path, container: str | None, before: 
 
 def test_prefixes_are_beginnings_only() -> None:
     wanted = {"backbone.module.weight", "backbone.conv.weight", "head.weight"}
-    found = published_names(["module.backbone.module.weight", "module.backbone.conv.weight"], wanted)
+    found = reworded(["module.backbone.module.weight", "module.backbone.conv.weight"], WORDS, wanted)
     assert set(found) == {"backbone.module.weight", "backbone.conv.weight"}
     # One name with it among others without is a renamed tensor.
-    assert set(published_names(["module.backbone.conv.weight", "head.weight"], wanted)) == {
+    assert set(reworded(["module.backbone.conv.weight", "head.weight"], WORDS, wanted)) == {
         "module.backbone.conv.weight",
         "head.weight",
     }
-    assert published_names(["base_model.conv.weight", "classifier.weight"], wanted) == {
+    assert reworded(["base_model.conv.weight", "classifier.weight"], WORDS, wanted) == {
         "backbone.conv.weight": "base_model.conv.weight",
         "head.weight": "classifier.weight",
     }
     # Never two tensors of one name.
     both = ["base_model.conv.weight", "backbone.conv.weight"]
-    assert sorted(published_names(both, wanted)) == sorted(both)
-    assert published_names(["classifier.weight"], {"classifier.weight", "head.weight"}) == {
+    assert sorted(reworded(both, WORDS, wanted)) == sorted(both)
+    assert reworded(["classifier.weight"], WORDS, {"classifier.weight", "head.weight"}) == {
         "classifier.weight": "classifier.weight"
     }
 

@@ -93,7 +93,7 @@ class Routing(nn.Module):
 
     def forward(self, capsules: torch.Tensor) -> torch.Tensor:
         """Return output capsules, [B, 2, 4], for primary ones [B, 8, 10]."""
-        weights = self.route_weights
+        weights: torch.Tensor = self.route_weights
         if self.random and self.training:
             weights = weights + NOISE * torch.randn_like(weights)
         votes = torch.einsum("kpoi,bip->bkpo", weights, capsules)
@@ -141,7 +141,7 @@ class Capsule(Classifier):
         """
         maps = self.vgg_ext["vgg_1"](images)
         with in_full(images):
-            shares = self.routing_stats(self.fea_ext(maps.float())).softmax(1).mean(2)
+            shares: torch.Tensor = self.routing_stats(self.fea_ext(maps.float())).softmax(1).mean(2)
         return shares.log() if self.paper else shares
 
 
@@ -161,7 +161,9 @@ class CapsuleDetector(ClassifierDetector[CapsuleOptions]):
     def network(cls, options: CapsuleOptions, size: int) -> Capsule:
         """Return the network for any size from 16 pixels on."""
         if size < 16:
-            raise ValueError(f"an input of {size} pixels leaves a deviation over one cell: set input.size to 16 or more")
+            raise ValueError(
+                f"an input of {size} pixels leaves one cell, without a deviation: set input.size to 16 or more"
+            )
         return Capsule(options.variant == "paper")
 
     @classmethod

@@ -39,6 +39,7 @@ class Ffd(Classifier):
     """An Xception whose maps after block 7 are multiplied by an attention map."""
 
     head: ClassVar[str] = "backbone.last_linear"
+    spare: ClassVar[tuple[str, ...]] = ("backbone.adjust_channel.",)
 
     def __init__(self, outputs: int) -> None:
         """See `Xception`."""

@@ -128,8 +128,8 @@ DEEPFAKEBENCH = {
         "Capsule-Forensics",
         "Nguyen et al., Use of a Capsule Network to Detect Fake Images and Videos, arXiv 1910.12467",
         options={"variant": "deepfakebench"},
-        deviates="the softmax is taken twice, so that P(fake) lies between 0.27 and 0.73; VGG-19 is trained too, and the "
-        "routing has neither noise nor dropout in training",
+        deviates="the softmax is taken twice, so that P(fake) lies between 0.27 and 0.73; VGG-19 is trained too, and "
+        "the routing has neither noise nor dropout in training",
     ),
     "ffd": Form(
         "ffd",

@@ -202,7 +202,11 @@ def load_weights(
     """
     file, own = open_weights(path), shapes_of(model.state_dict())
     stored = {name: file.tensors[there] for name, there in unwrapped(file.tensors, own).items()}
-    left = unused(stored, own) if spare and not file.metadata and set(own) <= set(stored) else []
+    left = (
+        unused(stored, own, getattr(model, "spare", ()))
+        if spare and not file.metadata and set(own) <= set(stored)
+        else []
+    )
     stored = {name: tensor for name, tensor in stored.items() if name not in left}
     shapes = {name: tensor.shape for name, tensor in stored.items()}
     if outputs is None:
@@ -235,16 +239,20 @@ def load_weights(
     return file.metadata
 
 
-def unused(found: Collection[str], own: Collection[str]) -> list[str]:
+def unused(found: Collection[str], own: Collection[str], known: tuple[str, ...] = ()) -> list[str]:
     """Return the tensors of a file in parts that a network has none of, such as a second backbone.
 
     A part is the first of a name that the network does not go on with. Tensors beside some that the network has (the
     third block of a stage that has two) are no such part: they belong to another network; nor is a single tensor.
+    `known` are beginnings of names in published files that the network has no use for, wherever they are.
     """
     there = {part for name in own for part in _levels(name)}
     left: list[str] = []
     for name in found:
         if name in own or "." not in name:
+            continue
+        if known and name.startswith(known):
+            left.append(name)
             continue
         levels = [level for level in _levels(name) if level not in there]
         if levels and levels[0].count(".") <= _shared_depth(own) and not levels[0].rpartition(".")[2].isdigit():

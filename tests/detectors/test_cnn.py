@@ -17,12 +17,14 @@ from one_line import error_of
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 import m2f2bench
+from m2f2bench.cards.folders import iter_cards
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.registry import BACKENDS
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.files import write_text
 from m2f2bench.core.tensors import write_tensors
 from m2f2bench.detectors.cam import CamDetector
+from m2f2bench.detectors.cnn.base import ClassifierDetector
 from m2f2bench.detectors.cnn.f3net import BandFilter, FrequencyAwareDecomposition, band, dct_matrix
 from m2f2bench.detectors.cnn.spsl import phase_picture
 from m2f2bench.detectors.cnn.srm import residual_kernels
@@ -31,25 +33,28 @@ from m2f2bench.loading import detector_card
 
 SIZE = 64
 DFB = {"variant": "deepfakebench"}
+
+
+def of_cards() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every card's network of this family: its backend and options, without weights to fetch; equal ones once."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    cards = [detector_card(path.stem) for path in iter_cards("detectors")]
+    for card, cls in sorted(cards, key=lambda one: (one[0].name != one[0].backend, one[0].name)):
+        if issubclass(cls, ClassifierDetector):
+            options = {name: value for name, value in card.options.items() if name != "pretrained"}
+            options |= {"drop_path_rate": 0.0} if "drop_path_rate" in cls.Options.model_fields else {}
+            if (card.backend, options) not in found.values():
+                found[card.name] = (card.backend, options)
+    return found
+
+
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "xception": ("xception", {}),
-    "meso4": ("meso4", {}),
-    "meso4-dfb": ("meso4", DFB),
-    "mesoinception4": ("mesoinception4", {}),
-    "mesoinception4-dfb": ("mesoinception4", DFB),
-    "efficientnet-b4": ("efficientnet-b4", {"drop_path_rate": 0.0}),
-    "efficientnet-b4-dfb": ("efficientnet-b4", {**DFB, "drop_path_rate": 0.0}),
-    "cnn-aug": ("cnn-aug", DFB),
-    "capsule": ("capsule", {}),
-    "capsule-dfb": ("capsule", DFB),
-    "ffd": ("ffd", {}),
-    "f3net": ("f3net", {}),
-    "f3net-dfb": ("f3net", DFB),
-    "spsl": ("spsl", {}),
+    **of_cards(),
+    "capsule-deepfakebench": ("capsule", DFB),
     "srm": ("srm", {"outputs": 2}),
-    "recce": ("recce", {}),
     "ucf": ("ucf", {"outputs": 2}),
 }
+"""All networks of convolutions that a card has, and more variants of them."""
 EACH = pytest.mark.parametrize("name", NETWORKS)
 CARDS = ("xception", "core", "meso4", "mesoinception4", "efficientnet-b4", "sbi", "cnn-aug", "f3net", "spsl", "srm")
 CARDS += ("recce", "ucf", "capsule", "ffd", "f3net-deepfakebench", "spsl-deepfakebench", "meso4-deepfakebench")
@@ -272,7 +277,7 @@ def test_a_size_that_does_not_fit_is_one_line(backend: str, size: int, said: str
 
 
 def test_variants_are_different_networks_and_in_the_fingerprint(tmp_path: Path) -> None:
-    paper, bench = (network(name).state_dict() for name in ("meso4", "meso4-dfb"))
+    paper, bench = (network(name).state_dict() for name in ("meso4", "meso4-deepfakebench"))
     assert "backbone.bn4.weight" in paper and "backbone.bn3.weight" not in bench
     write_tensors(tmp_path / "w.safetensors", bench)
     text = f"name: mine\nbackend: meso4\nweights: w.safetensors\ninput: {{size: {SIZE}}}\noptions: {{variant: V}}\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from dfb_published import blank, filled, needs_reference, save
+from dfb_published import blank, filled, needs_reference, parity, recipe, save
+from one_line import error_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +18,7 @@ from m2f2bench.cards.models import DetectorCard
 from m2f2bench.detectors.forada.detector import ForadaDetector, build, forada_options
 from m2f2bench.detectors.forada.network import Adapter
 from m2f2bench.detectors.published.importing import without_effect
+from m2f2bench.detectors.weights.load import unused
 
 CLIP = {
     "model_type": "clip_vision_model",
@@ -105,6 +108,34 @@ def test_a_published_form_says_what_has_no_effect(kind: str, counts: dict[str, i
     parts = [name.split(".")[1] for name in names]
     assert {part: parts.count(part) for part in dict.fromkeys(parts)} == counts
     assert without_effect({**shapes, "module.one.more": (1,)}, f"deepfakebench-{kind}") == []
+
+
+@needs_reference
+def test_a_whole_published_file_is_read_with_as_and_scores_as_the_published_code(tmp_path: Path) -> None:
+    """F3Net's has layers beside those of ours, in the same part."""
+    names = {name: torch.zeros(value) for name, value in {"backbone.adjust_channel.0.bias": (512,)}.items()}
+    own = {name: torch.zeros(1) for name in ("backbone.conv1.weight", "FAD_head.x")}
+    left = unused({**own, **names, "backbone.other.bias": torch.zeros(1)}, own, ("backbone.adjust_channel.",))
+    assert left == list(names)
+    file = save(filled("meso4"), tmp_path / "meso4_best.pth")
+    card = "name: mine\nbase: meso4-deepfakebench\ninput: {size: 256, interpolation: bicubic, mean: [0.5, 0.5, 0.5], "
+    (tmp_path / "mine.yaml").write_text(card + "std: [0.5, 0.5, 0.5]}\n")
+    given = m2f2bench.detector_from(file, tmp_path / "mine.yaml", fake_class=1)
+    images = [one.permute(1, 2, 0).contiguous().numpy() for one in recipe().images(0)]
+    found = m2f2bench.load_detector(given, "cpu").predict(images)
+    assert found == pytest.approx(parity()["networks"]["meso4"]["p_fake"], abs=2e-5)
+    line = error_of(lambda: m2f2bench.detector_from(file, "deepfakebench-meso4"))
+    assert "is a kind of file: m2f2bench import-weights" in line
+
+
+def test_a_checkpoint_of_code_alone_says_what_was_not_called(tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> Any:
+            return (os.system, (f"touch {tmp_path / 'ran'}",))
+
+    torch.save({"state_dict": {"a": Code()}}, tmp_path / "a.pth")
+    line = error_of(lambda: m2f2bench.detector_from(tmp_path / "a.pth", "xception"))
+    assert "system, which was not called" in line and not (tmp_path / "ran").exists()
 
 
 @needs_reference

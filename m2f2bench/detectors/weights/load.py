@@ -95,9 +95,10 @@ def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
             f"its weights, with torch.save(model.state_dict(), ...)"
         )
     if not isinstance(found, dict) or not any(_is_tensor(value) for value in found.values()):
+        code = f"; it names {', '.join(sorted(file.stubbed))}, which was not called" if file.stubbed else ""
         raise DetectorError(
             f"checkpoint '{file.path}' holds no state dict: no tensors by name at its top level or under "
-            f"{', '.join(STATE_KEYS)}"
+            f"{', '.join(STATE_KEYS)}{code}"
         )
     for name, value in found.items():
         if not isinstance(name, str):
@@ -140,7 +141,7 @@ def check_shapes(expected: Shapes, found: Shapes, path: Path, model: str) -> Non
     if problem:
         raise DetectorError(
             f"weights '{path}' do not fit {model}: {problem}; is this the file of another model?"
-            f"{_prefix(expected, found)}{_look(expected, found)}"
+            f"{_look(expected, found) or _prefix(expected, found)}"
         )
 
 

@@ -228,7 +228,7 @@ def detector_from(
         )
     if fake_class not in (None, 0, 1):
         raise DetectorError(f"fake class {fake_class}: it is the number of the output that is fake, 0 or 1")
-    if kind in FORMS and find_card("detectors", str(kind)) is None:
+    if isinstance(kind, str) and kind in FORMS and find_card("detectors", kind) is None:
         raise DetectorError(f"'{kind}' is a kind of file: m2f2bench import-weights {path} --as {kind} --out FOLDER")
     base = None if kind is None else detector_card(kind)[0]
     name = called(path)

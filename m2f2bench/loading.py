@@ -33,7 +33,9 @@ from .datasets.base import Adapter
 from .datasets.dataset import Dataset
 from .datasets.plain import GIVEN, MANIFESTS, plain_card, slug
 from .datasets.recognition import at_its_root, card_of_folder
-from .detectors.base import Detector, PlainDetector, check_options, starting_options
+from .detectors.base import Detector, starting_options
+from .detectors.build import build_detector, wrap_object
+from .detectors.published.forms import FORMS
 from .detectors.weights.given import ENDINGS, called, card_of, is_classifier, is_given
 from .metrics.registry import known_metric, load_metric, notes
 
@@ -226,6 +228,8 @@ def detector_from(
         )
     if fake_class not in (None, 0, 1):
         raise DetectorError(f"fake class {fake_class}: it is the number of the output that is fake, 0 or 1")
+    if isinstance(kind, str) and kind in FORMS and find_card("detectors", kind) is None:
+        raise DetectorError(f"'{kind}' is a kind of file: m2f2bench import-weights {path} --as {kind} --out FOLDER")
     base = None if kind is None else detector_card(kind)[0]
     name = called(path)
     name = name if find_card("detectors", name) is None else f"{name}-weights"
@@ -258,43 +262,11 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
     """
     if isinstance(reference, (str, Path, DetectorCard)):
         card, cls = detector_card(reference)
-        detector = _build(card, cls, device)
+        detector = build_detector(card, cls, device)
     else:
-        card, detector = _wrap_object(reference)
+        card, detector = wrap_object(reference)
     detector.card = card
     return detector
-
-
-def _build(card: DetectorCard, cls: type, device: str) -> Detector:
-    try:
-        if issubclass(cls, Detector):
-            with guest(f"detector '{card.name}'"):
-                return cls.from_card(card, device)
-        if not callable(getattr(cls, "predict", None)):
-            raise DetectorError(
-                f"detector '{card.name}': {cls.__qualname__} has no method predict(images); it must take a list of "
-                f"RGB uint8 images and return P(fake) for each"
-            )
-        options = check_options(cls, card)
-        with guest(f"detector '{card.name}'"):
-            return PlainDetector(cls(**options))
-    except M2F2BenchError:
-        raise
-    except Exception as error:
-        raise DetectorError(f"detector '{card.name}' cannot be built: {first_line(error)}") from error
-
-
-def _wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:
-    if not callable(getattr(detector, "predict", None)):
-        raise DetectorError(
-            f"an object of type {type(detector).__name__} is not a detector: it has no method predict(images)"
-        )
-    if isinstance(detector, Detector) and hasattr(detector, "card"):
-        return detector.card, detector  # loaded before
-    name = getattr(detector, "name", type(detector).__name__)
-    values = {"name": name, "backend": f"{type(detector).__module__}:{type(detector).__qualname__}"}
-    card = validate(DetectorCard, values, f"detector {type(detector).__qualname__}")
-    return card, detector if isinstance(detector, Detector) else PlainDetector(detector)
 
 
 def names_detector(reference: str) -> bool:

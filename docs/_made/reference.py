@@ -197,7 +197,7 @@ def options_of(kind: str) -> str:
 def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
     """Return the models of each built-in backend's options, each with the line before its table."""
     from m2f2bench.detectors import controls, frequency, timm
-    from m2f2bench.detectors.cnn import base, efficientnet, lsda, ucf, xception
+    from m2f2bench.detectors.cnn import base, capsule, efficientnet, lsda, ucf, xception
     from m2f2bench.detectors.forada.network import ForadaOptions
     from m2f2bench.detectors.m2f2det import options as m2f2det
     from m2f2bench.detectors.openai.endpoint import OpenAIOptions
@@ -208,10 +208,12 @@ def backend_options() -> dict[str, list[tuple[str, type[BaseModel]]]]:
 
     explainer = "The options of `m2f2det`, and under the key `explainer`:"
     return {
+        "capsule": [("", capsule.CapsuleOptions)],
         "cnn-aug": [("", base.VariantOptions)],
         "constant": [("", controls.ConstantOptions)],
         "efficientnet-b4": [("", efficientnet.EfficientNetOptions)],
         "f3net": [("", base.VariantOptions)],
+        "ffd": [("", base.ClassifierOptions)],
         "forada": [("", ForadaOptions)],
         "random": [("", controls.RandomOptions)],
         "frequency": [("", frequency.FrequencyOptions)],

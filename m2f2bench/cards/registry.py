@@ -200,10 +200,12 @@ BACKENDS = Registry(
     "backend",
     "m2f2bench.backends",
     {
+        "capsule": "m2f2bench.detectors.cnn.capsule:CapsuleDetector",
         "cnn-aug": "m2f2bench.detectors.cnn.resnet:CnnAugDetector",
         "constant": "m2f2bench.detectors.controls:ConstantDetector",
         "efficientnet-b4": "m2f2bench.detectors.cnn.efficientnet:EfficientNetDetector",
         "f3net": "m2f2bench.detectors.cnn.f3net:F3NetDetector",
+        "ffd": "m2f2bench.detectors.cnn.ffd:FfdDetector",
         "random": "m2f2bench.detectors.controls:RandomDetector",
         "forada": "m2f2bench.detectors.forada.detector:ForadaDetector",
         "frequency": "m2f2bench.detectors.frequency:FrequencyDetector",

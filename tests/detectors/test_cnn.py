@@ -17,12 +17,14 @@ from one_line import error_of
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 import m2f2bench
+from m2f2bench.cards.folders import iter_cards
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.registry import BACKENDS
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.files import write_text
 from m2f2bench.core.tensors import write_tensors
 from m2f2bench.detectors.cam import CamDetector
+from m2f2bench.detectors.cnn.base import ClassifierDetector
 from m2f2bench.detectors.cnn.f3net import BandFilter, FrequencyAwareDecomposition, band, dct_matrix
 from m2f2bench.detectors.cnn.spsl import phase_picture
 from m2f2bench.detectors.cnn.srm import residual_kernels
@@ -31,25 +33,31 @@ from m2f2bench.loading import detector_card
 
 SIZE = 64
 DFB = {"variant": "deepfakebench"}
+
+
+def of_cards() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every card's network of this family: its backend and options, without weights to fetch; equal ones once."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    cards = [detector_card(path.stem) for path in iter_cards("detectors")]
+    for card, cls in sorted(cards, key=lambda one: (one[0].name != one[0].backend, one[0].name)):
+        if issubclass(cls, ClassifierDetector):
+            options = {name: value for name, value in card.options.items() if name != "pretrained"}
+            options |= {"drop_path_rate": 0.0} if "drop_path_rate" in cls.Options.model_fields else {}
+            if (card.backend, options) not in found.values():
+                found[card.name] = (card.backend, options)
+    return found
+
+
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "xception": ("xception", {}),
-    "meso4": ("meso4", {}),
-    "meso4-dfb": ("meso4", DFB),
-    "mesoinception4": ("mesoinception4", {}),
-    "mesoinception4-dfb": ("mesoinception4", DFB),
-    "efficientnet-b4": ("efficientnet-b4", {"drop_path_rate": 0.0}),
-    "efficientnet-b4-dfb": ("efficientnet-b4", {**DFB, "drop_path_rate": 0.0}),
-    "cnn-aug": ("cnn-aug", DFB),
-    "f3net": ("f3net", {}),
-    "f3net-dfb": ("f3net", DFB),
-    "spsl": ("spsl", {}),
+    **of_cards(),
+    "capsule-deepfakebench": ("capsule", DFB),
     "srm": ("srm", {"outputs": 2}),
-    "recce": ("recce", {}),
     "ucf": ("ucf", {"outputs": 2}),
 }
+"""All networks of convolutions that a card has, and more variants of them."""
 EACH = pytest.mark.parametrize("name", NETWORKS)
 CARDS = ("xception", "core", "meso4", "mesoinception4", "efficientnet-b4", "sbi", "cnn-aug", "f3net", "spsl", "srm")
-CARDS += ("recce", "ucf", "f3net-deepfakebench", "spsl-deepfakebench", "meso4-deepfakebench")
+CARDS += ("recce", "ucf", "capsule", "ffd", "f3net-deepfakebench", "spsl-deepfakebench", "meso4-deepfakebench")
 
 
 @cache
@@ -131,7 +139,10 @@ def test_a_heat_map_of_each(name: str) -> None:
 def test_cards_fit_their_networks(card: str) -> None:
     known, cls = detector_card(card)
     model = cls.empty(cls.options(known), known.input.size)
-    assert model.get_submodule(model.head).out_features == 1
+    if card == "capsule":
+        assert len(model.get_submodule(model.head).route_weights) == 2  # an output capsule for each class
+    else:
+        assert model.get_submodule(model.head).out_features == 1
     assert known.reference and known.description and known.training is not None
     assert ("variant" not in known.options) or known.name.endswith("deepfakebench") or known.name == "cnn-aug"
 
@@ -160,6 +171,46 @@ def test_xception_is_that_of_timm() -> None:
         assert torch.allclose(own(pixels(2)), theirs(pixels(2)), atol=1e-5)
         small = pixels(1)[..., :50, :63]
         assert torch.allclose(own(small), theirs(small), atol=1e-5)
+
+
+def test_ffd_is_timms_xception_with_its_maps_weighed_after_block_7() -> None:
+    import timm
+
+    own = network("ffd")
+    theirs: Any = timm.create_model("legacy_xception", num_classes=1).eval()
+    tensors = own.backbone.state_dict()
+    theirs.load_state_dict({name.replace("last_linear.", "fc."): value for name, value in tensors.items()})
+    theirs.block7.register_forward_hook(lambda _module, _given, maps: maps * own.map(maps))
+    with torch.inference_mode():
+        assert torch.allclose(own(pixels(2)), theirs(pixels(2))[:, 0], atol=1e-5)
+        seen = own.map(torch.randn(1, 728, 3, 3))
+    assert seen.shape == (1, 1, 3, 3) and 0.0 < seen.min() < seen.max() < 1.0
+
+
+def test_the_variants_of_capsule_differ_by_one_softmax() -> None:
+    """DeepfakeBench's takes the softmax of probabilities."""
+    model, images = network("capsule"), pixels(3)
+    with torch.inference_mode():
+        paper = torch.sigmoid(model(images)).double()
+        model.paper = False
+        try:
+            bench = torch.sigmoid(model(images)).double()
+        finally:
+            model.paper = True
+    assert torch.allclose(bench, torch.sigmoid(2 * paper - 1), atol=1e-6)
+    assert bool(((paper > 0.119) & (paper < 0.881)).all())  # output capsules are not longer than 1
+
+
+def test_capsule_of_a_picture_of_one_colour_has_a_score_and_gradients() -> None:
+    model = network("capsule")
+    model.requires_grad_(True)
+    try:
+        score = model(torch.zeros(1, 3, SIZE, SIZE))
+        score.sum().backward()
+        assert bool(score.isfinite().all())
+        assert all(bool(value.grad.isfinite().all()) for value in model.parameters())
+    finally:
+        model.zero_grad(set_to_none=True)
 
 
 def test_the_decomposition_is_scipys() -> None:
@@ -218,14 +269,15 @@ def test_the_kernels_are_high_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "size", "said"), [("meso4", 40, "multiple of 32"), ("f3net", 72, "different sizes")]
+    ("backend", "size", "said"),
+    [("meso4", 40, "multiple of 32"), ("f3net", 72, "different sizes"), ("capsule", 12, "16 or more")],
 )
 def test_a_size_that_does_not_fit_is_one_line(backend: str, size: int, said: str) -> None:
     assert said in error_of(lambda: BACKENDS.get(backend).build(size=size))
 
 
 def test_variants_are_different_networks_and_in_the_fingerprint(tmp_path: Path) -> None:
-    paper, bench = (network(name).state_dict() for name in ("meso4", "meso4-dfb"))
+    paper, bench = (network(name).state_dict() for name in ("meso4", "meso4-deepfakebench"))
     assert "backbone.bn4.weight" in paper and "backbone.bn3.weight" not in bench
     write_tensors(tmp_path / "w.safetensors", bench)
     text = f"name: mine\nbackend: meso4\nweights: w.safetensors\ninput: {{size: {SIZE}}}\noptions: {{variant: V}}\n"

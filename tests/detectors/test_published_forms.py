@@ -15,7 +15,8 @@ from one_line import error_of
 
 from m2f2bench import import_weights, load_detector
 from m2f2bench.detectors.published.forms import FORMS
-from m2f2bench.detectors.published.importing import expected_shapes, network_of, published_names
+from m2f2bench.detectors.published.importing import expected_shapes, network_of
+from m2f2bench.detectors.weights.names import WORDS, reworded
 
 SMALL = ("meso4", "meso4Inception")
 TOLERANCE = {"effnb4": 1e-4}
@@ -119,21 +120,21 @@ def test_containers_and_prefixes(tmp_path: Path, container: str | None, before: 
 
 def test_prefixes_are_beginnings_only() -> None:
     wanted = {"backbone.module.weight", "backbone.conv.weight", "head.weight"}
-    found = published_names(["module.backbone.module.weight", "module.backbone.conv.weight"], wanted)
+    found = reworded(["module.backbone.module.weight", "module.backbone.conv.weight"], WORDS, wanted)
     assert set(found) == {"backbone.module.weight", "backbone.conv.weight"}
     # One name with it among others without is a renamed tensor.
-    assert set(published_names(["module.backbone.conv.weight", "head.weight"], wanted)) == {
+    assert set(reworded(["module.backbone.conv.weight", "head.weight"], WORDS, wanted)) == {
         "module.backbone.conv.weight",
         "head.weight",
     }
-    assert published_names(["base_model.conv.weight", "classifier.weight"], wanted) == {
+    assert reworded(["base_model.conv.weight", "classifier.weight"], WORDS, wanted) == {
         "backbone.conv.weight": "base_model.conv.weight",
         "head.weight": "classifier.weight",
     }
     # Never two tensors of one name.
     both = ["base_model.conv.weight", "backbone.conv.weight"]
-    assert sorted(published_names(both, wanted)) == sorted(both)
-    assert published_names(["classifier.weight"], {"classifier.weight", "head.weight"}) == {
+    assert sorted(reworded(both, WORDS, wanted)) == sorted(both)
+    assert reworded(["classifier.weight"], WORDS, {"classifier.weight", "head.weight"}) == {
         "classifier.weight": "classifier.weight"
     }
 
@@ -166,6 +167,51 @@ def test_on_the_command_line(tmp_path: Path, cli, one_line) -> None:
     line = one_line(cli(*words[:-1], tmp_path / "b", "--vision-tower", "x"))
     assert "deepfakebench-meso4Inception" in line and "tower" in line
     assert "does not exist" in one_line(cli("import-weights", tmp_path / "no.pth", *words[2:-1], tmp_path / "b"))
+
+
+COMPUTED: dict[str, tuple[float, dict[str, float], tuple[float, ...]]] = {
+    "capsule": (
+        1.7,
+        {"routing_stats.route_weights": 64.0},
+        (0.51529908, 0.51697296, 0.52609551, 0.52585375),
+    ),
+    "ffd": (1.15, {}, (0.18633488, 0.18372858, 0.11066101, 0.11364575)),
+}
+"""Gain and factors of the recipe, and P(fake) of two smooth and two noisy pictures at salt 0 by the modules of
+DeepfakeBench's repository (training/detectors/capsule_net_detector.py; ffd_detector.py with `maptype: reg`)."""
+
+
+@needs_reference
+@pytest.mark.parametrize("name", ["capsule", pytest.param("ffd", marks=pytest.mark.slow)])
+def test_capsule_and_ffd_give_what_their_modules_give(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = FORMS[f"deepfakebench-{name}"]
+    shapes = {tensor: list(shape) for tensor, shape in expected_shapes(form, network_of(form)).items()}
+    gain, factors, wanted = COMPUTED[name]
+    monkeypatch.setitem(recipe().GAIN, name, gain)
+    monkeypatch.setitem(recipe().FACTOR, name, factors)
+    tensors = recipe().state_dict(shapes, 0, name)
+    detector = load_detector(imported(tensors, name, tmp_path), "cpu")
+    images = pictures(torch.cat([recipe().images(0), recipe().noise(0)]))
+    assert np.abs(detector.predict(images) - np.array(wanted)).max() < 1e-6
+    (tmp_path / "out" / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "numbers", "some"),
+    [
+        ("capsule", 297, 3_898_458, {"fea_ext.capsules.9.10.running_var": (1,), "vgg_ext.vgg_1.16.bias": (256,)}),
+        ("ffd", 285, 21_924_035, {"map.c.pointwise.weight": (1, 728, 1, 1), "backbone.adjust_channel.0.bias": (512,)}),
+    ],
+)
+def test_forms_without_a_listing_have_the_numbers_of_their_modules(
+    name: str, count: int, numbers: int, some: dict[str, tuple[int, ...]]
+) -> None:
+    form = FORMS[f"deepfakebench-{name}"]
+    shapes = expected_shapes(form, network_of(form))
+    assert len(shapes) == count and some.items() <= shapes.items()
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == numbers
 
 
 def test_sbi_has_the_names_of_efficientnet_pytorch() -> None:

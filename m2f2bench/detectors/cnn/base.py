@@ -57,6 +57,8 @@ class Classifier(nn.Module, abc.ABC):
 
     head: ClassVar[str]
     """Name of the layer that gives the outputs."""
+    spare: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of names in published files, beside whole parts, that no score depends on."""
     fake_class: int = 1
     """Of two outputs, which one is fake."""
 

@@ -129,6 +129,7 @@ class FadNet(Classifier):
     """F3Net's first stream alone, as in DeepfakeBench's code: FAD into an Xception."""
 
     head: ClassVar[str] = "backbone.last_linear.1"
+    spare: ClassVar[tuple[str, ...]] = ("backbone.adjust_channel.",)
 
     def __init__(self, outputs: int, size: int) -> None:
         """`size` is that of the images, by which the filters are numbered."""

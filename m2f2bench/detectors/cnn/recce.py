@@ -113,6 +113,7 @@ class Recce(Classifier):
     """Encoder, decoder, graph reasoning, guided attention and the last layer."""
 
     head: ClassVar[str] = "fc"
+    spare: ClassVar[tuple[str, ...]] = ("encoder.fc.",)
 
     def __init__(self, outputs: int) -> None:
         """Make the layers."""

@@ -183,6 +183,11 @@ class Srm(Classifier):
     """The two streams (section 4)."""
 
     head: ClassVar[str] = "backbone_rgb.last_linear"
+    spare: ClassVar[tuple[str, ...]] = (
+        "backbone_rgb.adjust_channel.",
+        "backbone_srm.adjust_channel.",
+        "backbone_srm.last_linear.",
+    )
 
     def __init__(self, outputs: int, size: int) -> None:
         """`size` is that of the images, which the dual attention fixes."""

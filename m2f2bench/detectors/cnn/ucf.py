@@ -62,6 +62,7 @@ class Ucf(Classifier):
     """The forgery encoder (an Xception that ends in 512 channels), the common features, and their head."""
 
     head: ClassVar[str] = "head_sha.mlp.2"
+    spare: ClassVar[tuple[str, ...]] = ("encoder_f.last_linear.",)
 
     def __init__(self, outputs: int, dropout: float) -> None:
         """See `Head`."""

@@ -123,6 +123,22 @@ DEEPFAKEBENCH = {
         options={"variant": "deepfakebench"},
         deviates="the first convolution is unpadded, and the others are padded for 380 pixels at any size",
     ),
+    "capsule": Form(
+        "capsule",
+        "Capsule-Forensics",
+        "Nguyen et al., Use of a Capsule Network to Detect Fake Images and Videos, arXiv 1910.12467",
+        options={"variant": "deepfakebench"},
+        deviates="the softmax is taken twice, so that P(fake) lies between 0.27 and 0.73; VGG-19 is trained too, and "
+        "the routing has neither noise nor dropout in training",
+    ),
+    "ffd": Form(
+        "ffd",
+        "FFD (an Xception with an attention map)",
+        "Dang et al., On the Detection of Digital Face Manipulation, CVPR 2020",
+        unused="after_backbone",
+        why=ADJUST,
+        deviates="its settings give no true masks, so that the attention map is trained with cross-entropy alone",
+    ),
     "f3net": Form(
         "f3net",
         "F3Net (FAD alone)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,15 +24,13 @@ from ..cnn.base import Classifier, ClassifierDetector
 from ..m2f2det.released import importing as m2f2det
 from ..tuned import published as tuned
 from ..weights.load import check_shapes, finite, open_weights, shapes_of
-from ..weights.names import without_module
+from ..weights.names import WORDS, reworded
 from . import parts
 from .forms import FORMS, LICENCE, Form
 from .parts import Shapes
 
 CARD, RECORD, WEIGHTS = m2f2det.CARD, m2f2det.RECORD, m2f2det.WEIGHTS
 KINDS: tuple[str, ...] = (*m2f2det.KINDS, *FORMS, *tuned.KINDS)
-WORDS = {"base_model.": "backbone.", "classifier.": "head."}
-"""First words of names in some files (DF40's), and those that they stand for."""
 
 
 @checked
@@ -81,27 +79,24 @@ def expected_shapes(form: Form, network: Classifier) -> Shapes:
     return {form.names(name): shape for name, shape in own.items()} | unused
 
 
-def published_names(names: Iterable[str], expected: Collection[str]) -> dict[str, str]:
-    """Return a file's names by those of its form.
-
-    Only beginnings of names change: `module.` goes if every name has it (also twice), and the first words of WORDS are
-    replaced where the form has the name that results and not the name that is there.
-    """
-    found = without_module(names)
-    renamed: dict[str, str] = {}
-    for name, there in found.items():
-        word = next((word for word in WORDS if name.startswith(word)), None)
-        other = name if word is None else WORDS[word] + name.removeprefix(word)
-        fits = other in expected and name not in expected and other not in found
-        renamed[other if fits else name] = there
-    return renamed
+def without_effect(shapes: Shapes, kind: str) -> list[str]:
+    """Return the tensors of a whole file of the form `kind` that no score depends on; none for another file."""
+    form = FORMS[kind]
+    network = network_of(form)
+    expected = expected_shapes(form, network)
+    names = reworded(shapes, WORDS, expected)
+    used = {form.names(name) for name in network.state_dict()}
+    left = [name for name in names if form.training and name.startswith(form.training)]
+    if {name: tuple(shapes[there]) for name, there in names.items() if name not in left} != expected:
+        return []
+    return [there for name, there in names.items() if name not in used]
 
 
 def write_form(file: Path, kind: str, form: Form, out: Path) -> dict[str, Any]:
     """Write a published file's tensors by our names; return the content of `import.json`. Raises DetectorError."""
     network = network_of(form)
     expected, stored = expected_shapes(form, network), open_weights(file)
-    names = published_names(stored.tensors, expected)
+    names = reworded(stored.tensors, WORDS, expected)
     left_out = [name for name in names if form.training and name.startswith(form.training)]
     shapes = {name: stored.tensors[there].shape for name, there in names.items() if name not in left_out}
     check_shapes(expected, shapes, file, kind)

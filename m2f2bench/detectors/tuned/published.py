@@ -26,7 +26,7 @@ from ..m2f2det.released.files import CONFIG, Tensors, read_config
 from ..m2f2det.released.importing import CARD, LICENCE, RECORD, WEIGHTS
 from ..m2f2det.released.names import VISION, Reader
 from ..weights.load import Shapes, check_shapes, shapes_of
-from ..weights.names import without_module
+from ..weights.names import WORDS, reworded
 from ..weights.pretrained import quiet
 from .backbones import empty_backbone, open_backbone
 from .network import TunedNetwork
@@ -79,7 +79,7 @@ FORMS = {
         "head.",
         mean=HALF,
         std=HALF,
-        words={"base_model.": "backbone.", "classifier.": "head."},
+        words=WORDS,
         notes=("its code normalises with mean and deviation .5, not with CLIP's own",),
     ),
     "gend": Form(
@@ -156,31 +156,19 @@ def _read(source: Tensors, kind: str, tower: str | Path | None) -> _Read:
     if kind == "forada":
         from ..forada.published import NOTES, read_forada
 
-        card, tensors, unused = read_forada(source, plain_names(source.names(), {}, source.path))
+        card, tensors, unused = read_forada(source, plain_names(source.names(), {}))
         return _Read({**card, "weights": WEIGHTS, "licence": LICENCE}, tensors, unused, [*NOTES])
     return _whole(source, kind, tower)
 
 
-def plain_names(names: list[str], words: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return a file's names by their plain form: without `module.` if all have it, and with `words` replaced.
-
-    Raises DetectorError if two names become one.
-    """
-    found = without_module(names)
-    plain: dict[str, str] = {}
-    for name, there in found.items():
-        word = next((word for word in words if name.startswith(word)), None)
-        own = name if word is None else words[word] + name.removeprefix(word)
-        if own in plain:
-            raise DetectorError(f"weights '{path}' have tensor '{own}' twice: '{plain[own]}' and '{there}'")
-        if not own.endswith(BUFFERS):
-            plain[own] = there
-    return plain
+def plain_names(names: list[str], words: Mapping[str, str]) -> dict[str, str]:
+    """Return a file's names by their plain form, without buffers that hold no weights."""
+    return {own: there for own, there in reworded(names, words).items() if not own.endswith(BUFFERS)}
 
 
 def _whole(source: Tensors, kind: str, tower: str | Path | None) -> _Read:
     """Read a file that has backbone and head."""
-    names = plain_names(source.names(), FORMS[kind].words, source.path)
+    names = plain_names(source.names(), FORMS[kind].words)
     shapes = {name: source.shape(there) for name, there in names.items()}
     form, options, size = _options(FORMS[kind], shapes, source.path, tower)
     network = _empty(options, f"weights '{source.path}'")
@@ -272,7 +260,7 @@ def _other_backbone(form: Form, name: str, path: Path, tower: str | Path | None)
 
 def _univfd(source: Tensors, tower: str | Path | None) -> _Read:
     """Read a file that has only the head, `weight` [1, d] and `bias` [1], and take the backbone from `tower`."""
-    names = plain_names(source.names(), {"fc.": ""}, source.path)
+    names = plain_names(source.names(), {"fc.": ""})
     shapes = {name: source.shape(there) for name, there in names.items()}
     place = str(tower or CLIP_L14)
     path = Path(place).expanduser()

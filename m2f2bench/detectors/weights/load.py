@@ -95,9 +95,10 @@ def state_dict(file: PickledFile) -> dict[str, StoredTensor]:
             f"its weights, with torch.save(model.state_dict(), ...)"
         )
     if not isinstance(found, dict) or not any(_is_tensor(value) for value in found.values()):
+        code = f"; it names {', '.join(sorted(file.stubbed))}, which was not called" if file.stubbed else ""
         raise DetectorError(
             f"checkpoint '{file.path}' holds no state dict: no tensors by name at its top level or under "
-            f"{', '.join(STATE_KEYS)}"
+            f"{', '.join(STATE_KEYS)}{code}"
         )
     for name, value in found.items():
         if not isinstance(name, str):
@@ -140,7 +141,7 @@ def check_shapes(expected: Shapes, found: Shapes, path: Path, model: str) -> Non
     if problem:
         raise DetectorError(
             f"weights '{path}' do not fit {model}: {problem}; is this the file of another model?"
-            f"{_prefix(expected, found)}{_look(expected, found)}"
+            f"{_look(expected, found) or _prefix(expected, found)}"
         )
 
 
@@ -202,7 +203,11 @@ def load_weights(
     """
     file, own = open_weights(path), shapes_of(model.state_dict())
     stored = {name: file.tensors[there] for name, there in unwrapped(file.tensors, own).items()}
-    left = unused(stored, own) if spare and not file.metadata and set(own) <= set(stored) else []
+    left = (
+        unused(stored, own, getattr(model, "spare", ()))
+        if spare and not file.metadata and set(own) <= set(stored)
+        else []
+    )
     stored = {name: tensor for name, tensor in stored.items() if name not in left}
     shapes = {name: tensor.shape for name, tensor in stored.items()}
     if outputs is None:
@@ -235,16 +240,20 @@ def load_weights(
     return file.metadata
 
 
-def unused(found: Collection[str], own: Collection[str]) -> list[str]:
+def unused(found: Collection[str], own: Collection[str], known: tuple[str, ...] = ()) -> list[str]:
     """Return the tensors of a file in parts that a network has none of, such as a second backbone.
 
     A part is the first of a name that the network does not go on with. Tensors beside some that the network has (the
     third block of a stage that has two) are no such part: they belong to another network; nor is a single tensor.
+    `known` are beginnings of names in published files that the network has no use for, wherever they are.
     """
     there = {part for name in own for part in _levels(name)}
     left: list[str] = []
     for name in found:
         if name in own or "." not in name:
+            continue
+        if known and name.startswith(known):
+            left.append(name)
             continue
         levels = [level for level in _levels(name) if level not in there]
         if levels and levels[0].count(".") <= _shared_depth(own) and not levels[0].rpartition(".")[2].isdigit():

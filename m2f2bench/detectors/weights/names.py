@@ -8,6 +8,8 @@ WRAPPERS = ("module", "_orig_mod", "model", "backbone", "net", "network", "base_
 """First parts of names that DistributedDataParallel, torch.compile, Lightning and others put before a network's."""
 HEADS = ("head", "classifier", "fc", "last_linear", "last_layer", "linear", "output", "_fc")
 """First parts of the names of a network's last layer."""
+WORDS = {"base_model.": "backbone.", "classifier.": "head."}
+"""Beginnings of names in some published files (DF40's), and those that they stand for."""
 DEPTH = 4
 
 
@@ -35,6 +37,22 @@ def without_module(names: Iterable[str]) -> dict[str, str]:
     while found and all(name.startswith("module.") for name in found):
         found = {name.removeprefix("module."): there for name, there in found.items()}
     return found
+
+
+def reworded(names: Iterable[str], words: Mapping[str, str], expected: Collection[str] | None = None) -> dict[str, str]:
+    """Return a file's names by their plain form: without `module.` if all have it, and with first words replaced.
+
+    `words` are beginnings and what they stand for. With `expected`, a word is replaced only where this makes one of
+    these names of one that is none. Two tensors never get one name: then the word stays.
+    """
+    found = without_module(names)
+    plain: dict[str, str] = {}
+    for name, there in found.items():
+        word = next((word for word in words if name.startswith(word)), None)
+        other = name if word is None else words[word] + name.removeprefix(word)
+        fits = other not in found and (expected is None or (other in expected and name not in expected))
+        plain[other if fits else name] = there
+    return plain
 
 
 def _fitted(best: dict[str, str], known: set[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..core import markdown
 from ..core.records import Score
+from ..metrics.detection.intervals import few_clusters
 from ..metrics.detection.paired import Difference, p_text
 from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note, errors_line
@@ -270,6 +271,7 @@ def describe_comparison(
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors"]
+    notes += few_clusters(found.clusters)
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
     differences = [d for _, d in chosen]

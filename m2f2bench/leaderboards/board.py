@@ -80,6 +80,8 @@ class Board:
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
     lead: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
+    """Warnings of datasets with few clusters, a sentence each."""
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a data frame with a row for each detector and column of the table, and of those by manipulation.
@@ -119,7 +121,7 @@ class Board:
             curves(
                 "ROC curves" + (f" on {first[0].dataset}" if first else ""), [(c.detector, c.fpr, c.tpr) for c in first]
             ),
-            lines([*said, *self.table.signatures]),
+            lines([*said, *self.few, *self.table.signatures]),
         )
 
 
@@ -194,7 +196,8 @@ def build_board(
         tuple(mark_best(method_table(group), evidence) for group in methods.values()),
         tuple(_curves(results, evidence)),
         tuple(published),
-        (*told_apart(table, _Tests(table, evidence).pairs), *_few(table, results)),
+        told_apart(table, _Tests(table, evidence).pairs),
+        tuple(_few(table, results)),
     )
 
 

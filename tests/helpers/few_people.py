@@ -116,6 +116,14 @@ DESIGNS: dict[str, Design] = {
 }
 
 
+def trained(design: Design, rng: Rng, auc: float, deviation: float, trainings: int = 3) -> Case:
+    """Return two methods of that many trainings each: their true AUCs differ between trainings by `deviation`."""
+    case = design(rng, 1.0, 2 * trainings, 0.6)
+    aucs = np.clip(auc + deviation * rng.normal(size=2 * trainings), 0.55, 0.995)
+    gaps = np.array([gap_of(one) for one in aucs])
+    return case._replace(scores=case.scores + (gaps - 1.0)[:, None] * case.label)
+
+
 def influences(case: Case) -> list[Influence]:
     """Return each detector's clustered influences."""
     fake = case.label == 1

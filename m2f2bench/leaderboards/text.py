@@ -78,7 +78,8 @@ def clusters_line(result: Result, unit: str) -> list[str]:
     by, n = result.clusters["by"], result.clusters["n"]
     what = {"identity": "groups of people", "people": "people", "video": "videos", "frame": unit}[by]
     exact = [title(name) for name in result.metrics if (about := known_in(result, name)) and about.test == DELONG]
-    delong = f"; {', '.join(exact)}: DeLong" if exact and "effective" in result.clusters else ""
+    how = "DeLong" if result.clusters.get("independent") else "DeLong, clustered"
+    delong = f"; {', '.join(exact)}: {how}" if exact and "effective" in result.clusters else ""
     n = result.clusters.get("people", n)
     line = f"{100 * boot['level']:g}% intervals: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}"
     note = result.clusters.get("note")

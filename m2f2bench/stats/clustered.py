@@ -125,10 +125,18 @@ def _crossed(fake: Floats, real: Floats, of: Influence, people: People) -> Sprea
         own = people.per_person(share)
         sums += people.per_person(part) * _leverage(own)
         held += own
-    times = np.bincount(people.cluster, minlength=len(fake))
-    twice = float(((times - 1) * (fake + real) ** 2)[times > 1].sum())
-    one = float((sums**2).sum())
-    return Spread(max(one - twice, one / 4.0), _freedom(held / float(held.sum())) / 2.0)
+    return Spread(crossed_square(fake + real, people, sums), _freedom(held / float(held.sum())) / 2.0)
+
+
+def crossed_square(values: Floats, people: People, sums: Floats | None = None) -> float:
+    """Return the sum of products of `values` [C] over all pairs of clusters with a person in common.
+
+    `sums` replaces the sums over each person's clusters.
+    """
+    times = np.bincount(people.cluster, minlength=len(values))
+    twice = float(((times - 1) * values**2)[times > 1].sum())
+    one = float(((people.per_person(values) if sums is None else sums) ** 2).sum())
+    return max(one - twice, one / 4.0)
 
 
 def counts_of(of: Influence) -> tuple[float, float]:

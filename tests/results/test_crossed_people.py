@@ -71,8 +71,8 @@ def test_from_rows_to_intervals_and_the_signature(cli, tmp_path: Path) -> None:
 def test_a_warning_names_the_smallest_groups() -> None:
     few = {"by": "video", "n": 90, "effective": {"real": 60.0, "fake": 50.0, "methods": {"a": 44.0, "b": 6.0}}}
     assert few_clusters(few) == [
-        "few videos, counted by their units (effective number: 6 of fakes of b; 40 are enough): intervals of all but "
-        "the AUC are probably too narrow"
+        "few videos, counted by their units (effective number: 6 of fakes of b; 40 are enough): resampled "
+        "intervals are probably too narrow"
     ]
     assert few_clusters({**few, "effective": {"real": 60.0, "fake": 50.0}}) == []
     assert few_clusters({"by": "video", "n": 12}) == ["only 12 clusters: the intervals are probably too narrow"]

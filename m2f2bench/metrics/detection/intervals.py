@@ -203,8 +203,8 @@ def few_clusters(clusters: Mapping[str, Any]) -> list[str]:
     text = ", ".join(f"{count:g} of {name}" for name, count in least[:LISTED])
     more = f" and {len(few) - LISTED} more groups" if len(few) > LISTED else ""
     return [
-        f"few {what}, counted by their units (effective number: {text}{more}; {FEW_CLUSTERS} are enough): intervals of "
-        f"all but the AUC are probably too narrow"
+        f"few {what}, counted by their units (effective number: {text}{more}; {FEW_CLUSTERS} are enough): resampled "
+        f"intervals are probably too narrow"
     ]
 
 

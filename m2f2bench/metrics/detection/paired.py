@@ -16,7 +16,7 @@ from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE
 from ...core.rows import Units
-from ...stats.clustered import Influence, auc_difference
+from ...stats.clustered import Influence, auc_difference, crossed_square
 from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, OVERALL
 from ..registry import at_threshold, metric_of
@@ -202,7 +202,8 @@ class Paired:
         """Return McNemar's test of the decisions: exact if units are independent, otherwise with clusters as units.
 
         With clusters (Durkalski et al., Statistics in Medicine 22, 2003): (sum of d)² / (sum of d²) over clusters, with
-        d the difference in the number of right decisions; chi-squared with one degree of freedom.
+        d the difference in the number of right decisions; chi-squared with one degree of freedom. Where clusters share
+        people, products of clusters with a person in common are in the sum too.
         """
         from scipy.stats import binomtest, chi2
 
@@ -215,8 +216,9 @@ class Paired:
             return {"p": float(binomtest(b, b + c).pvalue), "test": f"{MCNEMAR}, exact", "counts": counts, **exactly}
         if self.first.members(OVERALL).clusters < 2:
             return {"counts": counts}
-        d = np.bincount(self.first.units.cluster, weights=one.astype(float) - other.astype(float))
-        spread = float((d**2).sum())
+        weights = one.astype(float) - other.astype(float)
+        d = np.bincount(self.first.units.cluster, weights, self.first.units.n_clusters).astype(np.float64)
+        spread = float((d**2).sum()) if self.first.units.people is None else crossed_square(d, self.first.units.people)
         p = float(chi2.sf(d.sum() ** 2 / spread, 1)) if spread > 0 else 1.0
         return {"p": p, "test": f"{MCNEMAR}, clustered", "counts": counts, **exactly}
 

@@ -6,8 +6,8 @@
 Trains every detector once a seed (under `--out`), judges it on the test split under the protocol `frame`, and puts
 results, rows and training records into `--into`, leaderboards/ablation; then, and with `--tables` only, makes the
 table from the rows there. What is done already is not done again. A cell is the mean AUC over seeds; its interval, and
-that of the difference to the whole detector, resample the test's clusters, the same ones for every detector and seed.
-So they hold for these trainings; the values of the seeds beside them say how much another training moves a number.
+that of the difference to the whole detector, are over the test's people and over trainings. Of one training nobody
+knows how much another would differ: its interval is over people alone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from m2f2bench.stats.clustered import Influence, trainings_difference, trainings_interval
 
 WHOLE = "m2f2det-small"
 PARTS = ("cnn", "no-general", "no-specific", "no-layer", "no-bridge", "no-map")
@@ -75,17 +77,15 @@ def table(place: Path) -> dict[str, Any]:
     from m2f2bench.scoring.detection import load_rows
 
     seeds = sorted(int(folder.name.removeprefix("seed")) for folder in place.glob("seed*"))
-    values: dict[str, dict[int, float]] = {}
-    draws: dict[str, dict[int, Any]] = {}
+    found: dict[str, dict[int, Influence]] = {}
     for seed in seeds:
         for detector in DETECTORS:
             path = place / f"seed{seed}" / f"{detector}.json"
             if path.exists():
                 evidence = load_rows(path)
                 judged = Judged(evidence.units, evidence.cut, ["auc"], evidence.protocol.bootstrap)
-                values.setdefault(detector, {})[seed] = judged.values[OVERALL]["auc"]
-                draws.setdefault(detector, {})[seed] = judged.drawn[OVERALL]["auc"]
-    return {detector: row(detector, values, draws) | maps(place, detector) for detector in values}
+                found.setdefault(detector, {})[seed] = judged.influence(OVERALL)
+    return {detector: row(detector, found) | maps(place, detector) for detector in found}
 
 
 def maps(place: Path, detector: str) -> dict[str, Any]:
@@ -97,24 +97,20 @@ def maps(place: Path, detector: str) -> dict[str, Any]:
     return {"map_energy": found} if found else {}
 
 
-def row(detector: str, values: dict[str, dict[int, float]], draws: dict[str, dict[int, Any]]) -> dict[str, Any]:
+def row(detector: str, found: dict[str, dict[int, Influence]]) -> dict[str, Any]:
     """One detector: mean AUC over its seeds, and its difference to the whole one over the seeds that both have."""
-    own = values[detector]
-    found: dict[str, Any] = {"seeds": list(own), "auc": list(own.values()), "mean": float(np.mean(list(own.values())))}
-    found["ci"] = interval(np.mean(list(draws[detector].values()), axis=0))
-    both = [seed for seed in own if seed in values.get(WHOLE, {})]
+    own = found[detector]
+    aucs = [one.value for one in own.values()]
+    made: dict[str, Any] = {"seeds": list(own), "auc": aucs, "mean": float(np.mean(aucs))}
+    made["ci"] = list(trainings_interval(list(own.values()), 0.95))
+    both = [seed for seed in own if seed in found.get(WHOLE, {})]
     if detector != WHOLE and both:
-        found["differences"] = [own[seed] - values[WHOLE][seed] for seed in both]
-        drawn = np.mean([draws[detector][seed] - draws[WHOLE][seed] for seed in both], axis=0)
-        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-        found |= {"difference": float(np.mean(found["differences"])), "difference_ci": interval(drawn)}
-        found["p"] = min(1.0, 2.0 * (1 + int(tail)) / (1 + len(drawn)))
-    return found
-
-
-def interval(drawn: Any) -> list[float]:
-    """The 95% percentile interval of resampled values."""
-    return [float(value) for value in np.nanquantile(drawn, [0.025, 0.975])]
+        made["differences"] = [own[seed].value - found[WHOLE][seed].value for seed in both]
+        made["difference"] = float(np.mean(made["differences"]))
+        tested = trainings_difference([own[s] for s in both], [found[WHOLE][s] for s in both], 0.95)
+        if tested is not None:
+            made |= {"difference_ci": list(tested.ci), "p": tested.p}
+    return made
 
 
 def markdown(dataset: str, rows: dict[str, Any]) -> str:

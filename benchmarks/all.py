@@ -22,6 +22,7 @@ NAMES = (
     "memory",
     "resume",
     "intervals",
+    "inference",
     "explanation",
     "m2f2det_speed",
     "answers",

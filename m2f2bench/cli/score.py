@@ -169,6 +169,9 @@ def compare(
         bool, Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake.")
     ] = False,
     against: Annotated[str, Option(metavar="NAME", help="Only pairs with this detector.")] = "",
+    seeds: Annotated[
+        bool, Option("--seeds", help="Runs of one name, or of X-seed0, X-seed1, …, are trainings of one method.")
+    ] = False,
     column: ColumnOption = None,
     signatures: SignaturesOption = None,
     cards: CardsOption = None,
@@ -186,11 +189,11 @@ def compare(
     one_file = len(runs) == 1 and runs[0].suffix in SUFFIXES
     if len(runs) > 1 or one_file:
         source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
-        found = [comparer.compare(*runs, **source, metrics=metrics, against=against)]
+        found = [comparer.compare(*runs, **source, metrics=metrics, against=against, seeds=seeds)]
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs, or one CSV: name each of them")
     else:
-        found = comparer.compare_folder(runs[0], metrics, against)
+        found = comparer.compare_folder(runs[0], metrics, against, seeds)
     if as_json:
         objects = [comparison.to_json() for comparison in found]
         echo_json(objects[0] if len(runs) > 1 or one_file else objects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,21 @@ class Rows(Columns):
         return self if (order == np.arange(len(order))).all() else self.only(order)
 
 
+class People(NamedTuple):
+    """The people of each cluster, where clusters share people: pairs (cluster, person), int64 [E] each.
+
+    A cluster is then all units with the same set of people; `n` is the number of people.
+    """
+
+    cluster: npt.NDArray[np.int64]
+    person: npt.NDArray[np.int64]
+    n: int
+
+    def per_person(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the sums over each person's clusters of values [C], float64 [n]."""
+        return np.bincount(self.person, values[self.cluster], self.n).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Units:
     """The units that are scored: frames or videos that have a score.
@@ -83,7 +98,8 @@ class Units:
     A score is in [0, 1], or ±infinity for a unit without a score that counts as wrong. `coverage` in [0, 1] is the
     share of planned units that have a score, `frame_coverage` in [0, 1] that of planned frames: a video with one scored
     frame of eight counts fully for the first and 1/8 for the second. `methods` are the planned manipulations,
-    scored or not. Clusters are numbered over the planned units; `clustered_by` is `identity`, `video` or `frame`.
+    scored or not. Clusters are numbered over the planned units; `clustered_by` is `identity`, `people` (clusters are
+    sets of people, some of whom are in several: `people`), `video` or `frame`.
     """
 
     label: npt.NDArray[np.int64]
@@ -96,6 +112,7 @@ class Units:
     methods: tuple[str, ...]
     clustered_by: str = "frame"
     frame_coverage: float = 1.0
+    people: People | None = None
 
     def fakes(self, method: str = "") -> npt.NDArray[np.bool_]:
         """Return whether each unit is a fake, bool [N]; with `method`, a fake of that manipulation."""

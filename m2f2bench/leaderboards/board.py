@@ -20,13 +20,14 @@ from ..core.notebook import bar, chart, columns_of, curves, data_frame, heading,
 from ..core.notebook import table as html_table
 from ..core.records import Score
 from ..loading import load_leaderboard
+from ..metrics.detection.intervals import few_clusters
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.sample import plain
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_fakes
 from ..metrics.registry import known_metric
 from ..results.result import Result
-from ..results.signature import measure_signature
+from ..results.signature import measure_signature, place_of
 from ..results.stored import ResampledResult, Stored, read_stored
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.detection import ScoredRows, refuse_incomparable
@@ -79,6 +80,8 @@ class Board:
     curves: tuple[RocCurve, ...] = ()
     published: tuple[Figure, ...] = ()
     lead: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
+    """Warnings of datasets with few clusters, a sentence each."""
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a data frame with a row for each detector and column of the table, and of those by manipulation.
@@ -118,7 +121,7 @@ class Board:
             curves(
                 "ROC curves" + (f" on {first[0].dataset}" if first else ""), [(c.detector, c.fpr, c.tpr) for c in first]
             ),
-            lines([*said, *self.table.signatures]),
+            lines([*said, *self.few, *self.table.signatures]),
         )
 
 
@@ -194,7 +197,21 @@ def build_board(
         tuple(_curves(results, evidence)),
         tuple(published),
         told_apart(table, _Tests(table, evidence).pairs),
+        tuple(_few(table, results)),
     )
+
+
+def _few(table: Table, results: Sequence[Result]) -> list[str]:
+    """Return a sentence for each dataset and protocol of the table whose clusters are few, by its first result."""
+    found: dict[str, None] = {}
+    for column in table.columns:
+        own = (
+            r for r in results if measure_signature(r.measured) == column.signature and r.protocol == column.protocol
+        )
+        first = next(own, None)
+        for warning in few_clusters(first.clusters) if first and first.clusters.get("effective") else ():
+            found[f"{place_of(column.dataset, column.split)} ({column.protocol}) has {warning}."] = None
+    return list(found)
 
 
 def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:

@@ -34,7 +34,7 @@ def finding(found: Comparison, metric: str) -> str:
         widest = max(tested, key=lambda one: abs(one[2].difference or 0))
         return (
             f"The data tell apart no pair of {len(pairs)} in {named} {after}; the largest difference: "
-            f"{_by(*widest, found.level)}."
+            f"{_by(*widest, found.level)}.{_smallest([d for _, _, d in tested], found.level)}"
         )
     rest = len(apart) - LISTED
     more = f"; and {rest} more" if rest > 0 else ""
@@ -56,8 +56,17 @@ def _of_one(pair: tuple[str, str, Difference], named: str, apart: bool, level: f
         return f"{better} is better than {worse} in {named} by {by}{_ends(d, level)}, p {p}."
     return (
         f"The data cannot tell {_name(first)} and {_name(second)} apart in {named}: the difference is "
-        f"{d.difference or 0:+.3f}{_ends(d, level, signed=True)}, p {p}."
+        f"{d.difference or 0:+.3f}{_ends(d, level, signed=True)}, p {p}.{_smallest([d], level)}"
     )
+
+
+def _smallest(tested: Sequence[Difference], level: float) -> str:
+    """Return how large a difference would have been found, for the pair of which that is the largest."""
+    known = [found for d in tested if (found := d.smallest(level)) is not None]
+    if not known:
+        return ""
+    most = max(known)
+    return f" A true difference of {most:.3f} would be found in 80% of such tests, a smaller one less often."
 
 
 def _by(first: str, second: str, d: Difference, level: float) -> str:

@@ -84,7 +84,8 @@ def render(board: Board, format: str, signatures: bool = True) -> str:
 
 def to_markdown(board: Board, signatures: bool = True) -> str:
     """Return the leaderboard's table, readable as plain text too, and the published figures if it has any."""
-    return table_markdown(board.table, signatures) + published_markdown(board.published)
+    few = "".join(f"\n{markdown.escaped(sentence)}\n" for sentence in board.few)
+    return table_markdown(board.table, signatures) + few + published_markdown(board.published)
 
 
 def table_markdown(table: Table, signatures: bool = True) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..core import markdown
 from ..core.records import Score
+from ..metrics.detection.intervals import few_clusters
 from ..metrics.detection.paired import Difference, p_text
 from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note, errors_line
@@ -270,6 +271,7 @@ def describe_comparison(
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors"]
+    notes += few_clusters(found.clusters) + _trainings(found)
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
     differences = [d for _, d in chosen]
@@ -277,6 +279,18 @@ def describe_comparison(
     notes = [*by_reason(named), *_bounds(differences), *notes]
     measures = [found.signature, *found.detectors.values()] if signatures else []
     return text + _listed([*notes, *map(markdown.code, measures)])
+
+
+def _trainings(found: Comparison) -> list[str]:
+    """Return how many trainings each method has, and how much they differ; empty without several."""
+    lines = []
+    for name, one in found.trainings.items():
+        text = "one training: how much another would differ is taken from the others"
+        if one["deviation"] is not None:
+            each = ", ".join(f"{value:.3f}" for value in one["values"])
+            text = f"{one['n']} trainings, {title(one['metric'])} {one['mean']:.3f} ± {one['deviation']:.3f} ({each})"
+        lines.append(f"{markdown.escaped(markdown.name(name))}: {text}")
+    return lines
 
 
 def _metric(d: Difference, oracle: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..core.records import Score
-from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..metrics.detection.intervals import few_clusters
 from ..metrics.metric import DELONG
 from ..metrics.registry import title
 from ..results.form import known_in
@@ -76,15 +76,15 @@ def clusters_line(result: Result, unit: str) -> list[str]:
     if not boot.get("resamples") or not result.clusters:
         return []
     by, n = result.clusters["by"], result.clusters["n"]
-    what = {"identity": "groups of people", "video": "videos", "frame": unit}[by]
+    what = {"identity": "groups of people", "people": "people", "video": "videos", "frame": unit}[by]
     exact = [title(name) for name in result.metrics if (about := known_in(result, name)) and about.test == DELONG]
-    delong = f"; {', '.join(exact)}: DeLong" if exact and result.clusters.get("independent") else ""
+    how = "DeLong" if result.clusters.get("independent") else "DeLong, clustered"
+    delong = f"; {', '.join(exact)}: {how}" if exact and "effective" in result.clusters else ""
+    n = result.clusters.get("people", n)
     line = f"{100 * boot['level']:g}% intervals: {boot['resamples']:,} resamples of {n:,} {what}, seed {boot['seed']}"
     note = result.clusters.get("note")
     lines = [line + delong + (f" ({note})" if note and by != "frame" else "")]
-    if 1 < n < FEW_CLUSTERS:
-        lines.append(f"only {n} clusters: the intervals are probably too narrow")
-    return lines
+    return lines + few_clusters(result.clusters)
 
 
 def reasons(result: Result, groups: Mapping[str, Mapping[str, Score]]) -> list[str]:

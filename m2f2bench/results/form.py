@@ -65,7 +65,7 @@ class _Threshold(_Open):
 
 
 class _Clusters(_Open):
-    by: Literal["identity", "video", "frame"]
+    by: Literal["identity", "people", "video", "frame"]
     n: Count
     independent: Truth | None = None
     note: Text | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +15,14 @@ from ..core.arrays import Bools, Codes, Floats
 from ..core.connected import connected, factorize, first_rows
 from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL
-from ..core.rows import Rows, Strings, Units
+from ..core.rows import People, Rows, Strings, Units
 from ..core.text import split_people
 from ..metrics.names import AVERAGE
 
 FEWEST_CLUSTERS = 10
-"""With fewer groups of people, or one group with more than half of the frames, videos are resampled instead."""
+"""With fewer groups of people, or one with more than half of the frames, single people or videos are resampled."""
+CROSSED = "people"
+"""The resampled unit where people are in several sets: a fake shows two, and these again are in others."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None
     score, `frame_coverage` that of planned frames. `drawn` is the output of `clusters`, if it is known already. Raises
     ScoreError if a video or a picture has both labels.
     """
-    cluster, by = drawn or clusters(rows, protocol.bootstrap.cluster)
+    cluster, by = drawn or clusters(rows, protocol.bootstrap.cluster, crossed=True)
     scored = rows.status == "ok"
     part = _Part(rows.label, rows.method, rows.video, rows.picture, cluster, rows.score, scored, scored)
     if protocol.faces != "apart":
@@ -70,15 +73,17 @@ def to_units(rows: Rows, protocol: ProtocolCard, drawn: tuple[Codes, str] | None
         raise ScoreError(f"a method is called '{AVERAGE}', which is the name of the methods' mean: rename it")
     columns = (part.label[kept], part.score[kept], part.method[kept], part.video[kept], part.cluster[kept])
     frame_coverage = float(scored.mean()) if len(scored) else 0.0
-    return Units(*columns, n_clusters, coverage, methods, by, frame_coverage)
+    people = people_of(rows, cluster) if by == CROSSED else None
+    return Units(*columns, n_clusters, coverage, methods, by, frame_coverage, people)
 
 
-def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
-    """Return the clusters that the bootstrap resamples: a code per row, and their unit: `identity`, `video` or `frame`.
+def clusters(rows: Rows | Answers, wanted: str, crossed: bool = False) -> tuple[Codes, str]:
+    """Return the clusters that are resampled: a code per row, and their unit: `identity`, `people`, `video` or `frame`.
 
     Clusters are groups of people if that is wanted and they are known, unless they join almost all rows (see
-    FEWEST_CLUSTERS). A video name under several manipulations means several videos: two videos called `0001` may show
-    different people.
+    FEWEST_CLUSTERS). Then, if `crossed`, a cluster has all videos of the same set of people, and people are resampled
+    (`people`), unless they are too few or one is in more than half of the rows; else videos are. A video name under
+    several manipulations means several videos: two videos called `0001` may show different people.
     """
     if wanted == "frame":
         return np.arange(len(rows)), "frame"
@@ -88,8 +93,38 @@ def clusters(rows: Rows | Answers, wanted: str) -> tuple[Codes, str]:
     people = connected(videos.tolist(), [split_people(text) for text in rows.identity.tolist()])
     sizes = np.bincount(people)
     if len(sizes) < FEWEST_CLUSTERS or sizes.max() > len(rows) / 2:
-        return videos, "video"
+        found = _sets(videos, rows.identity) if crossed else None
+        return (videos, "video") if found is None else (found, CROSSED)
     return people, "identity"
+
+
+def _sets(videos: Codes, identity: Strings) -> Codes | None:
+    """Return a code per row for the set of people in its video; None with too few people, or one in most rows.
+
+    A video without people counts as a person of its own.
+    """
+    of: dict[int, set[str]] = {}
+    for video, text in zip(videos.tolist(), identity.tolist(), strict=True):
+        of.setdefault(video, set()).update(split_people(text))
+    sets, _ = factorize([tuple(sorted(of[video])) or video for video in videos.tolist()])
+    edges = _edges(sets, [of[video] for video in videos.tolist()])
+    rows = edges.per_person(np.bincount(sets).astype(np.float64))
+    return sets if edges.n >= FEWEST_CLUSTERS and rows.max() <= len(videos) / 2 else None
+
+
+def people_of(rows: Rows, cluster: Codes) -> People:
+    """Return the people of each cluster, where clusters are sets of people (see `clusters`)."""
+    return _edges(cluster, [split_people(text) for text in rows.identity.tolist()])
+
+
+def _edges(cluster: Codes, people: Sequence[Iterable[str]]) -> People:
+    """Return each cluster's people, from the code [N] and the people of each row."""
+    pairs = {(code, name) for code, own in zip(cluster.tolist(), people, strict=True) for name in own}
+    known = {code for code, _ in pairs}
+    pairs |= {(code, f"\0{code}") for code in set(cluster.tolist()) - known}
+    ordered = sorted(pairs)
+    person, names = factorize([name for _, name in ordered])
+    return People(np.array([code for code, _ in ordered], dtype=np.int64), person, len(names))
 
 
 def _codes(*names: Strings) -> Codes:

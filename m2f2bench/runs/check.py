@@ -22,6 +22,7 @@ from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted, of_signature
 from ..loading import load_metrics, measured_dataset, registered
+from ..metrics.detection.intervals import few_clusters
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL
@@ -31,7 +32,7 @@ from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import ResampledResult, Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import ScoredRows, load_rows, refuse_incomparable, score_rows
+from ..scoring.detection import ScoredRows, described_clusters, load_rows, refuse_incomparable, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
 from .run import run
 
@@ -244,6 +245,8 @@ def _compare(
     ]
     # This version scores the old rows too, so that a new version's arithmetic makes no difference.
     changed = [key for key in differing(then.measured, measured) if key != "v"]
+    if isinstance(now, ScoredRows):
+        notes += few_clusters(described_clusters(now.units))
     checked: list[Checked] = []
     problems = [
         f"the signature has changed, so the numbers cannot be compared: {FIELDS[key]} ({key}) was "

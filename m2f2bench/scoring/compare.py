@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, overload
 
+from ..cards.folders import DETECTION
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.arguments import checked
 from ..core.errors import ScoreError
@@ -21,6 +22,7 @@ from .comparison import Comparison, Comparisons, distinct_names
 from .given import Data, Given, are_results, expand
 from .scored import Source
 from .tasks import TASKS, about_answers, task_at
+from .trainings import compare_trainings, grouped
 
 
 @overload
@@ -36,6 +38,7 @@ def compare(
     columns: ColumnNames | None = ...,
     metrics: Sequence[str] = ...,
     against: str = ...,
+    seeds: bool = ...,
 ) -> Comparison: ...
 @overload
 def compare(
@@ -49,10 +52,16 @@ def compare(
     columns: ColumnNames | None = ...,
     metrics: Sequence[str] = ...,
     against: str = ...,
+    seeds: bool = ...,
 ) -> Comparison: ...
 @overload
 def compare(
-    folder: str | Path | Sequence[Result], /, *, metrics: Sequence[str] = ..., against: str = ...
+    folder: str | Path | Sequence[Result],
+    /,
+    *,
+    metrics: Sequence[str] = ...,
+    against: str = ...,
+    seeds: bool = ...,
 ) -> Comparisons: ...
 @checked
 def compare(
@@ -64,6 +73,7 @@ def compare(
     columns: ColumnNames | None = None,
     metrics: Sequence[str] = (),
     against: str = "",
+    seeds: bool = False,
 ) -> Comparison | Comparisons:
     """Compare detectors in pairs, all on the same frames (or questions).
 
@@ -72,24 +82,28 @@ def compare(
     of results, or the list that `run` returns, each set of comparable runs in it is compared, and the value is a list
     (`Comparisons`), as on the command line.
 
-    AUC: DeLong if units are independent, else the cluster bootstrap, as for all other metrics, with the same
-    resamples for all detectors. Accuracy: McNemar. With more than two detectors, Holm's correction over the pairs,
-    separately for each metric. `against` keeps only the pairs with that detector. Raises ScoreError, naming the fields
-    that differ, if protocol, data or coverage are not the same; for rows as `score` does. A CSV or TSV without a column
-    `score` is wide: each further column of numbers is a detector of that name.
+    AUC: DeLong, clustered (see `stats.clustered`). Accuracy: McNemar. All other metrics: the cluster bootstrap, with
+    the same resamples for all detectors. With `seeds`, runs of one detector (or with names that differ in `-seed0`,
+    `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings. With more than
+    two detectors, Holm's correction over the pairs, separately for each metric. `against` keeps only the pairs with
+    that detector. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not the same;
+    for rows as `score` does. A CSV or TSV without a column `score` is wide: each further column of numbers is a
+    detector of that name.
     """
     if len(places) == 1 and _is_folder(places[0]):
         if protocol is not None or dataset is not None or columns or names:
             raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
         found = places[0]
         return (
-            compare_results(found, metrics, against) if are_results(found) else compare_folder(found, metrics, against)
+            compare_results(found, metrics, against, seeds)
+            if are_results(found)
+            else compare_folder(found, metrics, against, seeds)
         )
     given = expand(places, names, columns, about_answers(protocol))
     require_files(columns, [str(one.place) for one in given])
     if len(given) < 2:
         _refuse_one(given)
-    return _compare(given, Source(protocol, dataset, split, columns=columns), load_metrics(metrics), against)
+    return _compare(given, Source(protocol, dataset, split, columns=columns), load_metrics(metrics), against, seeds)
 
 
 def _refuse_one(given: Sequence[Given]) -> NoReturn:
@@ -112,11 +126,17 @@ def _is_folder(value: Any) -> bool:
     return folder.is_dir() and any(folder.iterdir()) and not (folder / "result.json").is_file()
 
 
-def _compare(given: Sequence[Given], source: Source, metrics: Sequence[str], against: str) -> Comparison:
+def _compare(
+    given: Sequence[Given], source: Source, metrics: Sequence[str], against: str, seeds: bool = False
+) -> Comparison:
     own = source.protocol if source.protocol is not None else given[0].own.protocol
     task = task_at(given[0].place, own)
     loaded = [task.load(one.place, one.source(source)) for one in given]
     names = [one.name or str(found.detector) for one, found in zip(given, loaded, strict=True)]
+    if seeds:
+        if task.name != DETECTION:
+            raise ScoreError(f"trainings are compared by P(fake) of frames, not by {task.items} of another task")
+        return compare_trainings(grouped(names, loaded), metrics, against)
     if any(isinstance(one.place, InMemory) for one in given) and len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ScoreError(f"two detectors are named '{twice}': give names=[…], or a mapping {{name: data}}")
@@ -125,29 +145,33 @@ def _compare(given: Sequence[Given], source: Source, metrics: Sequence[str], aga
     )
 
 
-def compare_folder(folder: str | Path, metrics: Sequence[str] = (), against: str = "") -> Comparisons:
+def compare_folder(
+    folder: str | Path, metrics: Sequence[str] = (), against: str = "", seeds: bool = False
+) -> Comparisons:
     """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
     root = user_path(folder)
     groups: dict[str, list[Given]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:
             groups.setdefault(measure_signature(stored.result.measured), []).append(Given(stored.path))
-    return _compare_groups(groups, f"in '{root}'", metrics, against)
+    return _compare_groups(groups, f"in '{root}'", metrics, against, seeds)
 
 
-def compare_results(results: Sequence[Result], metrics: Sequence[str] = (), against: str = "") -> Comparisons:
+def compare_results(
+    results: Sequence[Result], metrics: Sequence[str] = (), against: str = "", seeds: bool = False
+) -> Comparisons:
     """Compare each set of two or more comparable results."""
     groups: dict[str, list[Given]] = {}
     for result, given in zip(results, expand([results]), strict=True):
         groups.setdefault(measure_signature(result.measured), []).append(given)
-    return _compare_groups(groups, "of these results", metrics, against)
+    return _compare_groups(groups, "of these results", metrics, against, seeds)
 
 
 def _compare_groups(
-    groups: Mapping[str, Sequence[Given]], where: str, metrics: Sequence[str], against: str
+    groups: Mapping[str, Sequence[Given]], where: str, metrics: Sequence[str], against: str, seeds: bool = False
 ) -> Comparisons:
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
         raise ScoreError(f"no two runs {where} have the same frames and protocol: nothing to compare")
     known = load_metrics(metrics)
-    return Comparisons(_compare(group, Source(), known, against) for group in several)
+    return Comparisons(_compare(group, Source(), known, against, seeds) for group in several)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,8 @@ class Comparison:
     oracle: bool
     clusters: dict[str, Any]
     pairs: tuple[Pair, ...]
+    trainings: dict[str, Any] = field(default_factory=dict)
+    """Of methods with several trainings: their number, and the first metric's values, mean and deviation."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; differences are flat, each with its pair's names.

@@ -20,10 +20,11 @@ from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
 from ..datasets.dataset import Dataset, frame_digests, plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
-from ..metrics.detection.intervals import pick_threshold, score_units
+from ..metrics.detection.intervals import effective_counts, pick_threshold, score_units
 from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
 from ..metrics.detection.values import Cut, all_metrics
+from ..metrics.names import OVERALL
 from ..results.in_memory import InMemory
 from ..results.read_rows import read_rows
 from ..results.result import Result
@@ -42,7 +43,7 @@ from ..results.signature import (
 )
 from ..results.store import PREDICTIONS
 from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
-from ..results.units import clusters, to_units
+from ..results.units import CROSSED, clusters, to_units
 from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
 from .scored import OWN, Origin, Scored, Source, stored_origin
 
@@ -82,7 +83,7 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
         who = f"{origin.by['det']} on {origin.data}"
         raise NothingJudged.of(who, "frames", len(rows), str(rows.frame[0]), str(rows.status[0]))
     cut, threshold, hashed = _cut(protocol, validation)
-    codes, by = clusters(rows, protocol.bootstrap.cluster)
+    codes, by = clusters(rows, protocol.bootstrap.cluster, crossed=True)
     pictures = "" if protocol.faces == "apart" else group_hash(np.unique(rows.picture, return_inverse=True)[1].tolist())
     drawn = drawn_field(by, codes.tolist())
     place, number = (origin.data, origin.split, data_hash(rows)), len(rows)
@@ -275,14 +276,30 @@ def polarity(auc: Score | None) -> list[str]:
 def _clusters(evidence: ScoredRows) -> dict[str, Any]:
     """Return the resampled unit, the number of clusters, and a note if they are not groups of people as wanted."""
     units = evidence.units
-    found: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
-    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by != "identity":
+    found = described_clusters(units)
+    if evidence.protocol.bootstrap.cluster == "identity" and units.clustered_by not in ("identity", CROSSED):
         known = bool((evidence.rows.identity != "").any())
         found["note"] = (
             "too few groups of people: videos are resampled instead, which makes intervals too narrow"
             if known
             else "people are not known"
         )
+    return found
+
+
+def described_clusters(units: Units) -> dict[str, Any]:
+    """Return the resampled unit, the number of clusters and their effective numbers, as results store them.
+
+    `effective` has those of `real`, of `fake`, and of each of several manipulations.
+    """
+    found: dict[str, Any] = {"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent}
+    if units.people is not None:
+        found["people"] = units.people.n
+    real, fake = effective_counts(units, OVERALL)
+    found["effective"] = {"real": round(real, 1), "fake": round(fake, 1)}
+    if len(units.methods) > 1:
+        methods = {name: round(effective_counts(units, name)[1], 1) for name in units.methods}
+        found["effective"]["methods"] = methods
     return found
 
 
@@ -308,7 +325,7 @@ def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = ()
         metrics=tuple(names),
         level=rules.level,
         oracle=any_one.cut.oracle,
-        clusters={"by": units.clustered_by, "n": units.n_clusters, "independent": units.independent},
+        clusters=described_clusters(units),
         pairs=corrected(found),
     )
 

@@ -29,7 +29,7 @@ from .tasks import TASKS
 if TYPE_CHECKING:
     import pandas as pd
 
-CLUSTERS = "identity@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
+CLUSTERS = "identity@[0-9a-f]{6}|people@[0-9a-f]{6}|video@[0-9a-f]{6}|frame"
 """Units that the bootstrap may resample, as `signature.drawn_field` writes them."""
 SIZES = r"(none|\d+x\d+(\+\d+x\d+)*)(-.+)?"
 """Sizes of heat maps, and how they are made."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..cards.protocols import Bootstrap
 from ..core.arrays import Floats
+from ..core.rows import People
 
 T = TypeVar("T")
 CHUNK = 1 << 18
@@ -98,3 +99,16 @@ def cluster_draws(n_clusters: int, resamples: int, seed: int, width: int = 0, sk
             drawn += n_clusters * np.arange(len(drawn))[:, None]
             part[:] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).T
         yield weights
+
+
+def people_draws(
+    people: People, n_clusters: int, resamples: int, seed: int, width: int = 0, skip: int = 0
+) -> Iterator[Floats]:
+    """Yield weights of C clusters that share people: the product of how often each of a cluster's people is drawn.
+
+    As `cluster_draws`, which draws the people (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007).
+    """
+    order = np.argsort(people.cluster, kind="stable")
+    first = np.searchsorted(people.cluster[order], np.arange(n_clusters))
+    for weights in cluster_draws(people.n, resamples, seed, width, skip):
+        yield np.multiply.reduceat(weights[people.person[order]], first, axis=0)

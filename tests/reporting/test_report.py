@@ -33,7 +33,8 @@ def test_every_metric_with_its_interval_and_how_it_was_found(cli, rows: Path) ->
         "m3 (40+20)",
     ]
     assert "coverage 0.9756 (1 unreadable, 1 no_face)" in text
-    assert "95% intervals: 1,000 resamples of 62 videos, seed 0" in text and "DeLong" not in text
+    assert "95% intervals: 1,000 resamples of 62 videos, seed 0; AUC: DeLong, clustered" in text
+    assert "few videos, counted by their units (effective number: 20 of reals, 20 of fakes of m1" in text
     assert "`data:rows|split:none|" in text and "|det:mine|" in text
 
 

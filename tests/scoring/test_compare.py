@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2
+from scipy.stats import t as student
 
 import m2f2bench
 from m2f2bench.cards.protocols import Bootstrap
@@ -68,12 +69,19 @@ def test_delong_difference_from_the_definition() -> None:
     s10 = np.cov([k.mean(axis=1) for k in kernels])
     s01 = np.cov([k.mean(axis=0) for k in kernels])
     cov = s10 / kernels[0].shape[0] + s01 / kernels[0].shape[1]
-    contrast = np.array([1.0, -1.0])
-    z2 = (contrast @ theta) ** 2 / (contrast @ cov @ contrast)
+    m, n = kernels[0].shape
+    prior = 0.4 * (1 / m**2 + 1 / n**2) / 2 / 4
+    slope = 1 / (2 * np.sqrt(theta * (1 - theta)))  # of asin(sqrt(A))
+    cov = cov * np.outer(slope, slope)
+    r = cov[0, 1] / np.sqrt(cov[0, 0] * cov[1, 1])
+    v, w = np.diag(cov) + prior
+    error, apart = np.sqrt(v + w - 2 * r * np.sqrt(v * w)), -np.diff(np.arcsin(np.sqrt(theta)))[0]
+    parts = np.array([slope @ (c * [[1, -1], [-1, 1]]) @ slope for c in (s10 / m, s01 / n)])
+    freedom = parts.sum() ** 2 / (parts**2 / [m - 1, n - 1]).sum()
     d = found["auc"]
     assert d.difference == pytest.approx(theta[0] - theta[1], abs=1e-12)
-    assert d.p == pytest.approx(chi2.sf(z2, 1), rel=1e-9) and d.test == "DeLong"
-    reach = 1.959963984540054 * np.sqrt(contrast @ cov @ contrast)
+    assert d.p == pytest.approx(2 * student.sf(abs(apart) / error, freedom), rel=1e-9) and d.test == "DeLong"
+    reach = student.ppf(0.975, freedom) * error * (theta[0] - theta[1]) / apart
     assert d.ci == pytest.approx((theta[0] - theta[1] - reach, theta[0] - theta[1] + reach), abs=1e-12)
 
 

@@ -59,6 +59,7 @@ def to_html(board: Board) -> str:
         legends=legends(board.table),
         best=best,
         lead=board.lead,
+        few=board.few,
         has=shown(board, viewer),
     )
 

@@ -1,11 +1,11 @@
-"""Metric values with intervals: DeLong's where units are independent, otherwise a bootstrap over clusters."""
+"""Metric values with intervals: clustered DeLong for the AUC, a bootstrap over clusters for all others."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from ...cards.protocols import Bootstrap
 from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
+from ...stats import clustered
 from ...stats.bootstrap import FEWEST_DEFINED, boundary, over_draws
-from ...stats.delong import auc_variance, logit_wald, placements
+from ...stats.clustered import Influence, counts_of, influence, mean_influence
+from ...stats.delong import placements
 from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
@@ -23,8 +25,11 @@ from .sample import Sample, plain, resampled
 from .values import Cut, Values
 
 FEW_CLUSTERS = 40
-"""With 10, 20 and 40 videos, 95% intervals of the AUC held the true value in 86, 92 and 94% of 1,000 simulations."""
+"""Effective number of clusters below which resampled intervals are too narrow: with 10, 20 and 40 videos, resampled 95%
+intervals of the AUC held the true value in 86, 92 and 94% of 1,000 simulations."""
 NO_SPREAD = 1e-12
+LISTED = 3
+"""Groups that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ class Members(NamedTuple):
 def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Bootstrap) -> Scored:
     """Return each metric of each group; an undefined one has value None and the reason.
 
-    The AUC of independent units (no cluster holds two) gets DeLong's interval on the logit scale; all other values get
-    the percentile interval of resampled clusters (Efron & Tibshirani 1993, ch. 13). Where resampling itself adds bias,
+    The AUC gets the interval of clustered DeLong (see `stats.clustered`); all other values get the percentile interval
+    of resampled clusters (Efron & Tibshirani 1993, ch. 13). Where resampling itself adds bias,
     this bias (mean of the resamples minus the value) is subtracted: twice if the value has the same bias (`ece`, and
     the metric maximised by a threshold chosen on these scores), once for other decisions at such a threshold. If there
     are too few reals for a single false positive, `tpr_at_fpr1` and `tpr_at_fpr01` estimate another rate than their
@@ -71,8 +76,7 @@ def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Boot
     names = detection.all_metrics(metrics, cut)
     sample = plain(units)
     values = detection.evaluate(sample, np.ones((1, 1)), names, cut)
-    exact = units.independent and len(units.methods) < 2  # else the average over methods needs resamples
-    drawn = resample(units, [name for name in names if not (exact and metric_of(name).test == DELONG)], cut, resampling)
+    drawn = resample(units, [name for name in names if metric_of(name).test != DELONG], cut, resampling)
     groups: dict[str, dict[str, Score]] = {}
     for group, found in values.items():
         if group != OVERALL and len(units.methods) == 1 and (units.label == FAKE).any():  # the same units
@@ -154,15 +158,75 @@ def refused(name: str, m: Members, drawn: Floats | None) -> str:
     """
     if why := too_fine(name, m):
         return why
-    alone = [
-        word for word, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n and k < 2
-    ]
-    if drawn is None or alone:
-        return f"no interval: all {' and all '.join(alone) or 'scored'} units are in one cluster"
+    if why := in_one_cluster(m, drawn is None):
+        return why
+    assert drawn is not None
     defined = int((~np.isnan(drawn)).sum())
     return (
         f"no interval: defined in {defined} of {len(drawn)} resamples" if defined < FEWEST_DEFINED * len(drawn) else ""
     )
+
+
+def in_one_cluster(m: Members, all_of_them: bool = False) -> str:
+    """Return that all units of a class (or `all_of_them`) are in one cluster, as a reason; empty if they are not."""
+    alone = [
+        word for word, n, k in (("real", m.n_real, m.clusters_real), ("fake", m.n_fake, m.clusters_fake)) if n and k < 2
+    ]
+    if not alone and not all_of_them:
+        return ""
+    return f"no interval: all {' and all '.join(alone) or 'scored'} units are in one cluster"
+
+
+def too_few(units: Units, m: Members) -> str:
+    """Return why an AUC has no variance: a class has one unit, or one cluster; empty if it has one."""
+    if units.independent and min(m.n_real, m.n_fake) < 2:
+        return "no interval: at least two real and two fake units are needed"
+    return in_one_cluster(m, m.clusters < 2)
+
+
+def few_clusters(clusters: Mapping[str, Any]) -> list[str]:
+    """Return a warning for a result's or a comparison's `clusters` if they are effectively few; else an empty list.
+
+    Clusters of unequal size count for less than their number. Groups without a unit are not counted.
+    """
+    by, n = clusters.get("by"), clusters.get("n", 0)
+    counts = clusters.get("effective")
+    what = {"identity": "groups of people", "people": "people"}.get(str(by), f"{by}s")
+    if not counts:  # results of older versions, answers and heat maps
+        return [f"only {n} clusters: the intervals are probably too narrow"] if 1 < n < FEW_CLUSTERS else []
+    named = {"reals": counts["real"], "fakes": counts["fake"]}
+    named |= {f"fakes of {name}": count for name, count in counts.get("methods", {}).items()}
+    few = {name: count for name, count in named.items() if 0.0 < count < FEW_CLUSTERS}
+    if not few:
+        return []
+    least = sorted(few.items(), key=lambda one: one[1])
+    text = ", ".join(f"{count:g} of {name}" for name, count in least[:LISTED])
+    more = f" and {len(few) - LISTED} more groups" if len(few) > LISTED else ""
+    return [
+        f"few {what}, counted by their units (effective number: {text}{more}; {FEW_CLUSTERS} are enough): resampled "
+        f"intervals are probably too narrow"
+    ]
+
+
+def influence_of(units: Units, group: str) -> Influence:
+    """Return each cluster's influence on the AUC of a group: all fakes, one method's, or the mean of the methods."""
+    if group == AVERAGE and len(units.methods) > 1:
+        return mean_influence([influence_of(units, method) for method in units.methods])
+    real, fake = units.label == REAL, units.fakes("" if group == AVERAGE else group)
+    places = placements(units.score[real], units.score[fake])
+    return influence(places, units.cluster[fake], units.cluster[real], units.n_clusters, units.people)
+
+
+def effective_counts(units: Units, group: str) -> tuple[float, float]:
+    """Return the effective numbers of clusters (people, if clusters share them) of a group's reals and fakes.
+
+    Clusters of very unequal size count for less than their number: (Σ n)² / Σ n² of their numbers n of units.
+    """
+    real, fake = units.label == REAL, units.fakes(group)
+    shares = [
+        np.bincount(units.cluster[own], minlength=units.n_clusters) / max(int(own.sum()), 1) for own in (real, fake)
+    ]
+    return counts_of(Influence(0.5, shares[1], shares[0], shares[1], shares[0], units.people))
 
 
 def too_fine(name: str, m: Members) -> str:
@@ -186,6 +250,8 @@ def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
     m, by = members(units, group), metric_of(name).trials
     if not by:
         return 0
+    if units.people is not None:  # clusters that share people are no independent trials
+        return units.people.n // 2
     if not m.n_real or not m.n_fake or by == "clusters":
         return m.clusters
     if by == "fakes":
@@ -216,9 +282,8 @@ class _Judge:
         notes = [why] if (why := too_fine(name, self.members)) else []
         ci = None
         if self.resampling.resamples > 0 and not notes:
-            many = self.group == AVERAGE and len(self.units.methods) > 1
-            exact = metric_of(name).test == DELONG and self.units.independent and not many
-            ci, why = self._delong(value) if exact else self._percentile(name, value, drawn)
+            exact = metric_of(name).test == DELONG
+            ci, why = self._delong(name, value) if exact else self._percentile(name, value, drawn)
             notes += [why] if why else []
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
@@ -249,14 +314,12 @@ class _Judge:
             return metric.undefined or "a method has no value"
         return f"{name} has no value for these units"
 
-    def _delong(self, value: float) -> tuple[tuple[float, float] | None, str]:
-        if min(self.members.n_real, self.members.n_fake) < 2:
-            return None, "no interval: at least two real and two fake units are needed"
+    def _delong(self, name: str, value: float) -> tuple[tuple[float, float] | None, str]:
+        if why := too_few(self.units, self.members):
+            return None, why
         if value in (0.0, 1.0):
-            return boundary(value, self.members.pairs, self.resampling.level), ""
-        fake = self.units.fakes("" if self.group == AVERAGE else self.group)
-        variance = auc_variance(placements(self.units.score[self.units.label == REAL], self.units.score[fake]))
-        return logit_wald(value, variance, self.resampling.level), ""
+            return boundary(value, trials(self.units, self.group, name, None), self.resampling.level), ""
+        return clustered.auc_interval(influence_of(self.units, self.group), self.resampling.level), ""
 
     def _percentile(self, name: str, value: float, drawn: Floats | None) -> tuple[tuple[float, float] | None, str]:
         metric, level = metric_of(name), self.resampling.level

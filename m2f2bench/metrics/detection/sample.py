@@ -10,8 +10,8 @@ import numpy as np
 
 from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL
-from ...core.rows import Units
-from ...stats.bootstrap import CHUNK, cluster_draws
+from ...core.rows import People, Units
+from ...stats.bootstrap import CHUNK, cluster_draws, people_draws
 
 BINS = 15
 """Number of equal bins of [0, 1] (reliability diagram, calibration error); a bin includes its upper edge."""
@@ -103,22 +103,27 @@ def _bin(score: Floats) -> Codes:
 class Sample:
     """Counts of units by level and cluster, separately for the reals and for each method's fakes.
 
-    `parts` holds sparse [T, C] matrices: first the reals, then one for each of `methods`. `n_clusters` is C.
+    `parts` holds sparse [T, C] matrices: first the reals, then one for each of `methods`. `n_clusters` is C. `people`
+    are those of clusters that share people.
     """
 
     levels: Levels
     parts: tuple[Any, ...]
     methods: tuple[str, ...]
     n_clusters: int
+    people: People | None = None
 
     def counts(self, weights: Floats) -> tuple[Floats, list[Floats]]:
         """Return counts of reals and of each method's fakes, [T, B] each, with the clusters' weights [C, B]."""
         real, *fakes = [np.asarray(part @ weights) for part in self.parts]
         return real, fakes
 
-    def draws(self, resamples: int, seed: int) -> Iterator[Floats]:
-        """Return the clusters' weights in pieces, float64 [C, B]; see `cluster_draws`."""
-        return cluster_draws(self.n_clusters, resamples, seed, CHUNK // max(len(self.levels), self.n_clusters, 1))
+    def draws(self, resamples: int, seed: int, chunk: int = CHUNK, skip: int = 0) -> Iterator[Floats]:
+        """Return the clusters' weights in pieces of about `chunk` elements, float64 [C, B]; see `cluster_draws`."""
+        width = max(1, chunk // max(len(self.levels), self.n_clusters, 1))
+        if self.people is not None:
+            return people_draws(self.people, self.n_clusters, resamples, seed, width, skip)
+        return cluster_draws(self.n_clusters, resamples, seed, width, skip)
 
     def together(self) -> Sample:
         """Return the sample with all fakes under one name: metrics of all methods together then need only one curve."""
@@ -135,10 +140,10 @@ def plain(units: Units) -> Sample:
 def resampled(units: Units, cuts: tuple[float, ...], seed: int, most: int = 0) -> Sample:
     """Return the units for resampling; more than MAX_CLUSTERS clusters or `most` (0: MAX_LEVELS) scores are joined."""
     cluster, n = units.cluster, units.n_clusters
-    if n > MAX_CLUSTERS:
+    if n > MAX_CLUSTERS and units.people is None:
         place = np.random.default_rng(seed).permutation(n) % MAX_CLUSTERS
         cluster, n = place[cluster], MAX_CLUSTERS
-    return _sample(units, cluster, n, cuts, most or MAX_LEVELS)
+    return replace(_sample(units, cluster, n, cuts, most or MAX_LEVELS), people=units.people)
 
 
 def _sample(units: Units, cluster: Codes, n: int, cuts: tuple[float, ...], most: int) -> Sample:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.arrays import Codes, Floats
-from ...stats.bootstrap import cluster_draws, over_draws
+from ...stats.bootstrap import over_draws
 from ..names import OVERALL
 from ..registry import metric_of
 from . import values as detection
@@ -184,9 +184,8 @@ class _Judges:
         def counts(weights: Floats) -> Codes:
             return np.array([sides(one - shift) for one, shift in zip(drawn(weights), shifts, strict=True)])
 
-        seed, n_clusters = parts[0][0].resampling.seed, parts[0][1].n_clusters
-        width = max(1, PIECE // max(n_clusters, *(len(sample.levels) for _, sample, _ in parts)))
-        pieces = over_draws(cluster_draws(n_clusters, stop, seed, width, skip=start), counts)
+        widest = max((sample for _, sample, _ in parts), key=lambda sample: len(sample.levels))
+        pieces = over_draws(widest.draws(stop, parts[0][0].resampling.seed, PIECE, skip=start), counts)
         for tail, (below, above, n) in zip(tails, np.sum(pieces, axis=0).tolist(), strict=True):
             tail.below, tail.above, tail.n, tail.drawn = tail.below + below, tail.above + above, tail.n + n, stop
 

@@ -301,7 +301,8 @@ def _foot(evidence: Mapping[str, ScoredRows], series: Sequence[Series], banded: 
     """Return the parts of the foot in order: dataset, protocol, units, clusters, bands, hash, version."""
     own, one = next(iter(evidence.values())), series[0]
     n_real, n_fake = one.n_units
-    by = {"identity": "groups of people", "video": "videos", "frame": f"{own.protocol.level}s"}[one.units.clustered_by]
+    names = {"identity": "groups of people", "people": "people", "video": "videos", "frame": f"{own.protocol.level}s"}
+    by = names[one.units.clustered_by]
     parts = [_place(own), f"protocol {own.protocol.name}"]
     if one.group == AVERAGE:
         parts.append(f"mean over {len(one.units.methods)} methods")

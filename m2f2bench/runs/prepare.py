@@ -39,7 +39,8 @@ from ..faces.wanted import LARGEST, Wanted, shows_crops
 from ..loading import load_dataset
 from ..version import __version__
 from .prepared_forms import Form, form_of
-from .prepared_parts import RECORDS, Part, Rows, is_finished, make_parts, parts_of
+from .prepared_parts import make_parts
+from .prepared_records import RECORDS, Part, Rows, is_finished, parts_of
 from .prepared_texts import write_texts
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ..datasets.files.images import read_image
 from ..datasets.layouts.prepared import COLUMNS, MANIFEST, MASK
 
 if TYPE_CHECKING:
-    from .prepared_parts import Rows
+    from .prepared_records import Rows
 
 FRAMES, MASKS = "frames", "masks"
 SPLIT_LISTS = "FFPP_split"

@@ -1,19 +1,16 @@
-"""Parts of a preparation: a few videos each, whose faces are cut out and written by one process at a time.
+"""Work on the parts of a preparation: one process at a time cuts out a part's faces and writes them.
 
-A part's record is complete after its pictures: what has a record is finished, also after a kill. Its first line is the
-part's key, each other line the row of a frame; rows are read one at a time, so that a long video needs no more memory.
+A part's record is complete after its pictures: what has a record is finished, also after a kill.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -25,92 +22,17 @@ from PIL import Image as Pillow
 from ..core.errors import FrameError
 from ..core.files import cannot_write, replacing
 from ..core.records import Frame
-from ..datasets.base import has_masks, mask_stamp_of, stamp_of
+from ..datasets.base import has_masks
 from ..faces.adapter import FaceAdapter
 from .prepared_forms import Form
+from .prepared_records import Part
 
 if TYPE_CHECKING:
     from ..core.records import Image
 
-RECORDS = "records"
-"""The folder of the parts' records."""
-AT_LEAST = 16
-"""Frames of a part, unless there are no more: single pictures and short videos share one."""
 TEMPORARY = ".tmp"
 COMPRESSION = 3
 """Of PNG files, 0 to 9: more makes them hardly smaller, and much slower to write."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Videos with the scenes' frames that are wanted of them, in order; all of one split."""
-
-    number: int
-    split: str
-    frames: Sequence[Frame]
-
-    def record(self, root: Path) -> Path:
-        """Return the file of its record."""
-        return root / RECORDS / f"{self.split}-{self.number:06d}.jsonl"
-
-    def key(self, adapter: FaceAdapter) -> str:
-        """Return a hash of the frames, of their facts, and of their files' stamps."""
-        digest, clip, scenes = hashlib.sha256(), "", adapter.scenes
-        masked = has_masks(scenes)
-        for frame in self.frames:
-            facts = [frame.id, frame.video, frame.label, frame.method, *frame.identities]
-            # A video's face is chosen by frames that may not be wanted: the adapter's own stamp has theirs.
-            stamps = [stamp_of(scenes, frame), adapter.stamp(frame) if frame.clip != clip else ""]
-            stamps += [mask_stamp_of(scenes, frame) or ""] if masked else []
-            digest.update(json.dumps([facts, stamps]).encode())
-            clip = frame.clip
-        return digest.hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of finished parts, in order, read from their records each time that they are asked for."""
-
-    root: Path
-    parts: Sequence[Part]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows of all frames."""
-        for part in self.parts:
-            with part.record(self.root).open(encoding="ascii") as lines:
-                next(lines)
-                yield from map(json.loads, lines)
-
-    def found(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows of frames with a face."""
-        return (row for row in self if row["status"] == "ok")
-
-
-def parts_of(split: str, frames: Sequence[Frame]) -> Iterator[Part]:
-    """Yield the parts of a split: whole videos, together at least AT_LEAST frames."""
-    begin, number, clip = 0, 0, ""
-    for position, frame in enumerate(frames):
-        if frame.clip != clip and position - begin >= AT_LEAST:
-            yield Part(number, split, frames[begin:position])
-            begin, number = position, number + 1
-        clip = frame.clip
-    if begin < len(frames):
-        yield Part(number, split, frames[begin:])
-
-
-def is_finished(part: Part, root: Path, key: str) -> bool:
-    """Return whether a part was finished under this key, and its pictures are all there."""
-    try:
-        with part.record(root).open(encoding="ascii") as lines:
-            if json.loads(next(lines)) != {"key": key}:
-                return False
-            for row in map(json.loads, lines):
-                for name, size in row.get("files", {}).items():
-                    if (root / name).stat().st_size != size:  # the machine stopped before it was written
-                        return False
-    except (OSError, StopIteration, ValueError, AttributeError):  # not there, or damaged
-        return False
-    return True
 
 
 def make_part(adapter: FaceAdapter, form: Form, root: Path, part: Part, key: str) -> None:

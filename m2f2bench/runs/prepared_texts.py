@@ -17,7 +17,7 @@ from ..core.records import Question
 from ..datasets.base import altered_regions_of, questions_of
 from ..datasets.layouts.prepared import QUESTIONS, REGIONS
 from ..faces.adapter import FaceAdapter
-from .prepared_parts import Rows
+from .prepared_records import Rows
 
 log = logging.getLogger("m2f2bench")
 T = TypeVar("T")

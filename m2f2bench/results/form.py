@@ -64,11 +64,18 @@ class _Threshold(_Open):
     origin: dict[Text, Plain] | None = Field(default=None, alias="from")
 
 
+class _Effective(_Form):
+    real: Number
+    fake: Number
+    methods: dict[Text, Number] = {}
+
+
 class _Clusters(_Open):
     by: Literal["identity", "people", "video", "frame"]
     n: Count
     independent: Truth | None = None
     note: Text | None = None
+    effective: _Effective | None = None
 
 
 class _Bin(_Form):

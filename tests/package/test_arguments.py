@@ -28,6 +28,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "load_detector": (("no-such-detector",), {}),
     "localize": ((), NOWHERE),
     "merge": (("constant", "out"), {}),
+    "multiverse": ((ROWS,), {}),
     "plot": (("roc", ROWS), {"out": "a.svg"}),
     "predict": ((np.zeros((9, 9, 3), np.uint8), "constant"), {"faces": False}),
     "prepare": (("no-such-dataset",), {"out": "out"}),

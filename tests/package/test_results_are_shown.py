@@ -80,6 +80,7 @@ CALLS: dict[str, Callable[[Place], Any]] = {
     "load_dataset": lambda at: m2f2bench.load_dataset(at.squares),
     "localize": lambda at: m2f2bench.localize(*at.toys(), limit=12),
     "merge": lambda at: m2f2bench.merge(stages(at.folder, FACES)["tune"], at.folder / "merged"),
+    "multiverse": lambda at: m2f2bench.multiverse({"a": ROWS, "b": {**ROWS, "score": ROWS["score"][::-1]}}),
     "plot": lambda at: m2f2bench.plot("roc", {"a": ROWS}, out=at.folder / "a.svg"),
     "predict": lambda at: m2f2bench.predict(at.squares, "random", faces=False),
     "prepare": lambda at: m2f2bench.prepare(at.scenes(), finder=MarkerFinder(), out=at.folder / "o", workers=1),

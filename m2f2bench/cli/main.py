@@ -38,6 +38,9 @@ app.command("leaderboard", cls=Command, short_help="Make a leaderboard from stor
 app.command("multiverse", cls=Command, short_help="How far a run's numbers move with how they are evaluated.")(
     statistics.multiverse
 )
+app.command("power", cls=Command, short_help="Which differences a dataset can show, and what others need.")(
+    statistics.power
+)
 app.command("report", cls=Command, short_help="Write a page about an explainer's answers.")(score.report)
 app.command("plot", cls=Command, short_help="Draw ROC curves, ranks, training curves and others.")(score.plot)
 app.command("check", cls=Command, short_help="Fail if a detector is worse than a stored result.")(check.check)

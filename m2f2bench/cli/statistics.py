@@ -1,4 +1,4 @@
-"""The commands about how firm a number is: `multiverse`."""
+"""The commands about how firm a number is: `multiverse` and `power`."""
 
 from __future__ import annotations
 
@@ -65,3 +65,54 @@ def multiverse(
         metrics=load_metrics(metric or ()),
     )
     print_report(report, out, as_json, signatures)
+
+
+def power(
+    dataset: Annotated[str | None, DatasetNamed(help="Whose people, videos and frames are planned for.")] = None,
+    rows: Annotated[
+        list[Path] | None,
+        Option(
+            "--rows",
+            metavar="PLACE",
+            help="Rows of real detectors (runs or files, of this or another dataset), which say what scores have in "
+            "common. Repeatable.",
+        ),
+    ] = None,
+    split: SplitOption = "test",
+    difference: Annotated[
+        list[float] | None, Option("--difference", help="Wanted difference in AUC. Repeatable. Default: .01, .02, .05.")
+    ] = None,
+    auc: Annotated[
+        float | None, Option(help="AUC of the better detector. Default: the mean of the rows', else .9.")
+    ] = None,
+    alike: Annotated[
+        float | None,
+        Option(help="Correlation of the two detectors' scores. Default: .6; of two --rows it is measured."),
+    ] = None,
+    person: Annotated[float, Option(help="Without rows: share of a score's variance that is the person's.")] = 0.4,
+    video: Annotated[float, Option(help="Without rows: the further share that is the video's.")] = 0.3,
+    out: Annotated[Path | None, Option(help="Also write the report here: .json or .md.")] = None,
+    column: ColumnOption = None,
+    cards: CardsOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which difference in AUC a dataset can show, and how many people and frames a wanted one needs."""
+    settle(cards, data)
+    from ..scoring.power import DIFFERENCES
+    from ..scoring.power import power as plan
+    from .output import require_report_ending
+
+    require_report_ending(out)
+    report = plan(
+        *(rows or ()),
+        dataset=dataset,
+        split=split,
+        differences=difference or DIFFERENCES,
+        auc=auc,
+        alike=alike,
+        person=person,
+        video=video,
+        columns=mapping(column),
+    )
+    print_report(report, out, as_json, None)

@@ -31,6 +31,7 @@ GOOD: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "multiverse": ((ROWS,), {}),
     "plot": (("roc", ROWS), {"out": "a.svg"}),
     "predict": ((np.zeros((9, 9, 3), np.uint8), "constant"), {"faces": False}),
+    "power": ((ROWS,), {}),
     "prepare": (("no-such-dataset",), {"out": "out"}),
     "read_regions": (("The nose is blurred.",), {}),
     "read_verdict": (("It is fake.",), {}),

@@ -82,6 +82,7 @@ CALLS: dict[str, Callable[[Place], Any]] = {
     "merge": lambda at: m2f2bench.merge(stages(at.folder, FACES)["tune"], at.folder / "merged"),
     "multiverse": lambda at: m2f2bench.multiverse({"a": ROWS, "b": {**ROWS, "score": ROWS["score"][::-1]}}),
     "plot": lambda at: m2f2bench.plot("roc", {"a": ROWS}, out=at.folder / "a.svg"),
+    "power": lambda at: m2f2bench.power(ROWS),
     "predict": lambda at: m2f2bench.predict(at.squares, "random", faces=False),
     "prepare": lambda at: m2f2bench.prepare(at.scenes(), finder=MarkerFinder(), out=at.folder / "o", workers=1),
     "run": lambda at: at.run(),

@@ -199,7 +199,11 @@ def compare(
         echo_json(objects[0] if len(runs) > 1 or one_file else objects)
         return
     printed = with_signatures(signatures)
-    show("\n".join(describe_comparison(one, metrics, methods, printed) for one in found), printed)
+    from ..scoring.across import possible
+
+    texts = [describe_comparison(one, metrics, methods, printed) for one in found]
+    texts += [one.markdown() for one in possible(found, metrics[0] if metrics else "")]
+    show("\n".join(texts), printed)
 
 
 def leaderboard(

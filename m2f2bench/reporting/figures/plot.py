@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...cards.folders import DETECTION
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard, corpus_of
 from ...core.arguments import checked
 from ...core.errors import ScoreError, StoreError, near
 from ...core.files import user_path
@@ -28,6 +28,7 @@ from ...scoring.comparison import distinct_names
 from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
 from ...scoring.given import Data, Given, are_results, expand, is_named_data
 from ...scoring.scored import Source
+from ...stats.ranks import rank
 from . import calibration, curves, methods, ranks, roc
 from .file import FigureFile, figure_file, points
 from .series import Series
@@ -334,8 +335,12 @@ def _ranks(results: Sequence[Result], options: Options) -> Drawing:
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
     ranks.refuse_split(table, chosen)
     ranks.refuse_copies(chosen)
-    complete, notes = ranks.complete_rows(table.rows, [spec.dataset for spec in specs])
-    found = ranks.rank([values for _, values in complete], about.lower_is_better)
+    names_of = [spec.dataset for spec in specs]
+    complete, notes = ranks.complete_rows(table.rows, names_of)
+    sources = {name: corpus_of(name) for name in names_of} | {r.dataset: r.source for r in chosen if r.source}
+    values, same = ranks.joined(complete, names_of, sources)
+    notes += same
+    found = rank(values, about.lower_is_better)
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cards.models import ProtocolCard
 from ..cards.protocols import Aggregation, FrameSelection, Missing, MissingRule
-from ..core.arrays import Bools
+from ..core.arrays import Bools, Codes
 from ..core.rows import Rows
 from ..datasets.dataset import pick
 from ..datasets.files.folders import natural
@@ -83,37 +83,48 @@ class Supported(NamedTuple):
                         yield choice, selection, unit, rule
 
 
-def pictures_in(rows: Rows) -> list[list[str]]:
-    """Return the pictures of each video (by name and manipulation) in the natural order of their names."""
+class Places(NamedTuple):
+    """Of each row the place of its picture in its video, from 0, and the number of pictures there, int64 [N] each; and
+    the number of videos."""
+
+    place: Codes
+    count: Codes
+    videos: int
+
+
+def places_in(rows: Rows) -> Places:
+    """Return each row's place; pictures of a video (by name and manipulation) are in the natural order of their names.
+
+    Several faces of one picture have the same place.
+    """
+    names = list(zip(rows.video.tolist(), rows.method.tolist(), strict=True))
     found: dict[tuple[str, str], set[str]] = {}
-    for video, method, one in zip(rows.video.tolist(), rows.method.tolist(), rows.picture.tolist(), strict=True):
-        found.setdefault((video, method), set()).add(one)
-    return [sorted(own, key=natural) for own in found.values()]
+    for name, one in zip(names, rows.picture.tolist(), strict=True):
+        found.setdefault(name, set()).add(one)
+    order = {name: {one: i for i, one in enumerate(sorted(own, key=natural))} for name, own in found.items()}
+    place = [order[name][one] for name, one in zip(names, rows.picture.tolist(), strict=True)]
+    count = [len(found[name]) for name in names]
+    return Places(np.array(place, dtype=np.int64), np.array(count, dtype=np.int64), len(found))
 
 
-def kept_by(selection: FrameSelection | None, rows: Rows) -> Bools:
+def kept_by(selection: FrameSelection | None, places: Places) -> Bools:
     """Return which rows a selection keeps, bool [N]: those of the picked pictures of each video."""
     if selection is None:
-        return np.ones(len(rows), dtype=np.bool_)
-    order: dict[tuple[str, str], set[str]] = {}
-    names = list(zip(rows.video.tolist(), rows.method.tolist(), rows.picture.tolist(), strict=True))
-    for video, method, one in names:
-        order.setdefault((video, method), set()).add(one)
-    picked = set()
-    for (video, method), own in order.items():
-        listed = sorted(own, key=natural)
-        picked |= {(video, method, listed[i]) for i in pick(selection, len(listed))}
-    return np.array([name in picked for name in names], dtype=np.bool_)
+        return np.ones(len(places.place), dtype=np.bool_)
+    kept = np.zeros(len(places.place), dtype=np.bool_)
+    for n in np.unique(places.count).tolist():
+        kept |= (places.count == n) & np.isin(places.place, pick(selection, n))
+    return kept
 
 
-def supported(rows: Rows, protocol: ProtocolCard, held: Held, all_scored: bool) -> Supported:
-    """Return the choices that rows support. `all_scored`: no detector lacks the score of any row."""
-    sizes = [len(own) for own in pictures_in(rows)]
-    most = max(sizes)
+def supported(places: Places, protocol: ProtocolCard, held: Held, all_scored: bool) -> Supported:
+    """Return the choices that rows in these places support. `all_scored`: no detector lacks the score of any row."""
+    most = int(places.count.max())
+    alone = most == 1 and places.place.size == places.videos
     left: list[LeftOut] = []
     frames = _frames(most, held, left)
     units: list[Aggregation | None] = []
-    if most == 1 and len(rows) == len(sizes):
+    if alone:
         left.append(LeftOut(LEVEL, "video", "no video has two frames: the same as frame level"))
         units.append(None if protocol.level == "frame" else protocol.aggregation)
     else:

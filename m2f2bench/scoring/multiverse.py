@@ -27,7 +27,7 @@ from ..results.result import Result
 from ..results.signature import measure_signature, rows_hash
 from ..results.stored import read_stored, stored_at
 from ..results.units import to_units
-from .choices import Held, kept_by, supported
+from .choices import Held, kept_by, places_in, supported
 from .comparison import distinct_names, refuse_differing
 from .detection import ScoredRows, load_rows
 from .given import Data, Given, are_results, expand
@@ -139,12 +139,13 @@ def evaluate(detectors: Mapping[str, ScoredRows], helds: Sequence[Held], metrics
         if metric_of(name).of != "scores":
             raise ScoreError(f"metric '{name}' is not one of scores: it has no multiverse")
     scored = [own.rows.status == "ok" for own in detectors.values()]
-    what = supported(first.rows, protocol, helds[0], bool(np.all(scored)))
+    places = places_in(first.rows)
+    what = supported(places, protocol, helds[0], bool(np.all(scored)))
     universes = []
     kept: dict[str, Bools] = {}
     for choice, selection, unit, rule in what.choices():
         if choice.frames not in kept:
-            kept[choice.frames] = kept_by(selection, first.rows)
+            kept[choice.frames] = kept_by(selection, places)
         here = kept[choice.frames]
         alike = all(np.array_equal(one[here], scored[0][here]) for one in scored) or "drop" not in choice.missing
         settings = {"level": choice.level, "missing": rule}

@@ -14,7 +14,7 @@ import pytest
 import m2f2bench
 from m2f2bench.cards.protocols import FrameSelection
 from m2f2bench.core.errors import M2F2BenchError
-from m2f2bench.scoring.choices import Held, LeftOut, supported
+from m2f2bench.scoring.choices import Held, LeftOut, places_in, supported
 from m2f2bench.scoring.detection import load_rows
 
 N = 12
@@ -122,13 +122,13 @@ def test_frames_that_were_never_judged_are_left_out(
     """Ten spread frames have no first eight; 32 picked of videos of 12 are whole videos."""
     n = min(held.count or N, N)
     loaded = load_rows(rows(tmp_path / "a.csv", frames=n))
-    found = supported(loaded.rows, loaded.protocol, Held(held), all_scored=True)
+    found = supported(places_in(loaded.rows), loaded.protocol, Held(held), all_scored=True)
     assert kept == set(found.frames) and left <= {one.choice for one in found.left_out}
 
 
 def test_a_limited_run_has_no_selections(tmp_path: Path) -> None:
     loaded = load_rows(rows(tmp_path / "a.csv"))
-    found = supported(loaded.rows, loaded.protocol, Held(FrameSelection(), 30), all_scored=True)
+    found = supported(places_in(loaded.rows), loaded.protocol, Held(FrameSelection(), 30), all_scored=True)
     assert set(found.frames) == {"all"} and "limited to 30 frames" in found.left_out[0].why
 
 

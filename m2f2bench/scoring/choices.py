@@ -88,7 +88,7 @@ class Places(NamedTuple):
     the number of videos."""
 
     place: Codes
-    count: Codes
+    size: Codes
     videos: int
 
 
@@ -112,14 +112,14 @@ def kept_by(selection: FrameSelection | None, places: Places) -> Bools:
     if selection is None:
         return np.ones(len(places.place), dtype=np.bool_)
     kept = np.zeros(len(places.place), dtype=np.bool_)
-    for n in np.unique(places.count).tolist():
-        kept |= (places.count == n) & np.isin(places.place, pick(selection, n))
+    for n in np.unique(places.size).tolist():
+        kept |= (places.size == n) & np.isin(places.place, pick(selection, n))
     return kept
 
 
 def supported(places: Places, protocol: ProtocolCard, held: Held, all_scored: bool) -> Supported:
     """Return the choices that rows in these places support. `all_scored`: no detector lacks the score of any row."""
-    most = int(places.count.max())
+    most = int(places.size.max())
     alone = most == 1 and places.place.size == places.videos
     left: list[LeftOut] = []
     frames = _frames(most, held, left)

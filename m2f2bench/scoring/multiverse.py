@@ -24,7 +24,7 @@ from ..metrics.registry import metric_of
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
 from ..results.result import Result
-from ..results.signature import measure_signature, rows_hash
+from ..results.signature import DETECTOR, measure_signature, rows_hash, short
 from ..results.stored import read_stored, stored_at
 from ..results.units import to_units
 from .choices import Held, kept_by, places_in, supported
@@ -162,6 +162,7 @@ def evaluate(detectors: Mapping[str, ScoredRows], helds: Sequence[Held], metrics
         left_out=tuple(what.left_out),
         oracle=first.cut.oracle,
         signature=measure_signature(first.measured),
+        described={name: short(own.measured, DETECTOR) for name, own in detectors.items()},
     )
 
 

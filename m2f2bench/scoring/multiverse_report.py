@@ -38,7 +38,8 @@ class Universe:
 
 @dataclass(frozen=True)
 class Multiverse:
-    """All evaluations of the same rows; the first of `universes` is the protocol's own. `signature` is its."""
+    """All evaluations of the same rows; the first of `universes` is the protocol's own. `signature` is its; `described`
+    has the detectors' parts of the signature by name."""
 
     dataset: str
     split: str
@@ -49,6 +50,7 @@ class Multiverse:
     left_out: tuple[LeftOut, ...]
     oracle: bool
     signature: str
+    described: Mapping[str, str]
 
     def reach(self, detector: str, metric: str) -> dict[str, Any]:
         """Return the protocol's own value, the least and the greatest with their choices, and their distance."""
@@ -146,7 +148,7 @@ class Multiverse:
             "protocol": self.protocol,
             "signature": self.signature,
             "oracle": self.oracle,
-            "detectors": list(self.detectors),
+            "detectors": {name: self.described[name] for name in self.detectors},
             "metrics": about,
             "universes": [
                 {**one.choice._asdict(), "values": {k: dict(v) for k, v in one.values.items()}, "ranked": one.ranked}
@@ -259,6 +261,7 @@ class Multiverse:
         yield "frames of a video are in the natural order of their names; these are choices, and no intervals"
         if signatures:
             yield markdown.code(self.signature)
+            yield from (f"{_name(name)}: {markdown.code(own)}" for name, own in self.described.items())
 
     def _repr_html_(self) -> str:
         """Return the sentence and the table of the first metric, and a chart from the least to the greatest value."""

@@ -247,3 +247,18 @@ def test_json_has_every_way(two: tuple[Path, Path]) -> None:
     assert len(data["universes"]) == 15 and data["universes"][0]["level"] == "video"
     assert data["metrics"]["auc"]["reach"]["spiky"]["least"]["value"] == 0.0
     assert len(found.to_pandas()) == 15 * 2 * len(found.metrics)
+
+
+def test_the_figure_draws_every_choice(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """Of each choice the least, the mean and the greatest of all ways with it; here by hand for frame level."""
+    drawn = m2f2bench.plot("multiverse", *two, out=tmp_path / "a.svg", metric="auc").to_pandas()
+    values = drawn[(drawn.part == "values") & (drawn.detector == "early")]
+    assert values.x.iloc[0] == pytest.approx(2 / 3)  # the protocol's own
+    # 1 own; 3 selections; frame and 4 aggregations; the missing rule is one, and has no rows
+    assert len(values) == 9
+    frame = values.x.iloc[4]
+    assert frame == pytest.approx((2 / 3 + 1 + 5 / 8) / 3)
+    ends = drawn[(drawn.part == "range") & (drawn.detector == "early") & (np.floor(drawn.y + 0.5) == 4)].x
+    assert sorted(ends) == pytest.approx([5 / 8, 1.0])
+    with pytest.raises(M2F2BenchError, match="--no-bands has no effect on multiverse"):
+        m2f2bench.plot("multiverse", *two, out=tmp_path / "a.svg", bands=False)

@@ -121,8 +121,8 @@ def transfer_lines(result: Result) -> list[str]:
     of = "TPR" if regret["of"] == "tpr" else title(regret["of"])
     most = "" if wanted is None else f" at an FPR of at most {wanted:g}"
     lines.append(
-        f"regret in {of} {_with_ends(regret, '+')}: the best threshold here has {best['value']:.3f}{most}; intervals "
-        f"resample the validation rows too"
+        f"regret in {of} {_with_ends(regret, '+')}: the best threshold here has {best['value']:.3f}{most}"
+        + ("; intervals resample the validation rows too" if regret["ci"] else "")
     )
     whys = dict.fromkeys(one["reason"] for one in (*found["test"].values(), regret) if one.get("reason"))
     return lines + list(whys) + ([found["note"]] if found.get("note") else [])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 UNITS = {"identity": "groups of people", "people": "people", "video": "videos", "frame": "frames"}
 """What is resampled, in words."""
+FEW = 10
+"""Effective number of groups below which a variance from a formula, or from rows, says little."""
 
 
 class Needed(NamedTuple):
@@ -93,7 +95,9 @@ class Power:
 
     def finding(self) -> str:
         """Return one sentence: the smallest difference that is found with what there is."""
-        what = f"{self.groups:,} {UNITS[self.by]}, {self.videos:,} videos and {self.n_real + self.n_fake:,} frames"
+        counts = {UNITS[self.by]: self.groups, "videos": self.videos, "frames": self.n_real + self.n_fake}
+        *first, last = [f"{n:,} {what}" for what, n in counts.items()]  # what is resampled may be videos or frames
+        what = f"{', '.join(first)} and {last}"
         if self.smallest is None:
             return f"With {what} a test at 5% does not even tell a detector with AUC {self.auc:.3f} from chance."
         return (
@@ -126,6 +130,8 @@ class Power:
             f"{self.n_real:,} real and {self.n_fake:,} fake frames; effective number of {UNITS[self.by]}: {real:.3g} "
             f"of reals, {fake:.3g} of fakes; {self.freedom:.3g} degrees of freedom"
         ]
+        if min(self.effective) < FEW:
+            said.append(f"with effectively fewer than {FEW} {UNITS[self.by]} of a class all of this is rough")
         if self.measured:
             said.append(f"variances measured on the rows of {', '.join(map(markdown.name, self.measured))}")
         if self.assumed:

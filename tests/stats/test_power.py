@@ -177,6 +177,13 @@ def test_a_dataset_with_rows_of_another(tmp_path: Path, cli) -> None:  # type: i
     assert plain.n_real == sum(frame.label == 0 for frame in frames)
 
 
+def test_rows_without_people_count_videos_once(tmp_path: Path) -> None:
+    table = pd.read_csv(rows(tmp_path / "a.csv", people_=4)).drop(columns="identity")
+    table.to_csv(tmp_path / "b.csv", index=False)
+    text = m2f2bench.power(tmp_path / "b.csv").markdown()
+    assert "With 12 videos and 48 frames a test" in text and "fewer than 10 videos of a class" in text
+
+
 def test_the_structure_of_rows(tmp_path: Path) -> None:
     of, by, methods = structure_of(load_rows(rows(tmp_path / "a.csv")).rows)
     assert by == "identity" and of.n_clusters == 60 and of.units.tolist() == [4] * 180

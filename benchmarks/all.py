@@ -23,6 +23,7 @@ NAMES = (
     "resume",
     "intervals",
     "inference",
+    "power",
     "explanation",
     "m2f2det_speed",
     "answers",

@@ -53,6 +53,10 @@ from .runs.train import train as train
 from .scoring.compare import compare as compare
 from .scoring.comparison import Comparison as Comparison
 from .scoring.comparison import Comparisons as Comparisons
+from .scoring.multiverse import multiverse as multiverse
+from .scoring.multiverse_report import Multiverse as Multiverse
+from .scoring.power import power as power
+from .scoring.power_report import Power as Power
 from .scoring.score import score as score
 from .scoring.validate import validate_result as validate_result
 from .training.job import FitReport as FitReport

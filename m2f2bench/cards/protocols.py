@@ -182,15 +182,17 @@ class Aggregation(Rules):
 class Threshold(Rules):
     """The lowest score that is called fake. On a card a bare number means a fixed threshold.
 
-    `fixed`: `value`. `eer`: where FPR = FNR. `best`: where `maximise` is highest. The last two are chosen on the scores
-    of the validation split (`split: val`; of `dataset`, by default the judged one), or on the judged scores themselves
-    (`split: test`): an oracle, and marked as one wherever its numbers are printed.
+    `fixed`: `value`. `eer`: where FPR = FNR. `best`: where `maximise` is highest. `fpr`: the lowest with a false
+    positive rate of at most `value`. The last three are chosen on the scores of the validation split (`split: val`; of
+    `dataset`, by default the judged one), or on the judged scores themselves (`split: test`): an oracle, and marked as
+    one wherever its numbers are printed.
     """
 
-    how: Literal["fixed", "eer", "best"] = "fixed"
-    """A fixed `value`, the one where FPR = FNR, or the one where `maximise` is highest."""
+    how: Literal["fixed", "eer", "best", "fpr"] = "fixed"
+    """A fixed `value`, the one where FPR = FNR, the one where `maximise` is highest, or the lowest with an FPR of at
+    most `value`."""
     value: float | None = Field(default=None, ge=0.0, le=1.0)
-    """The threshold, for `fixed`."""
+    """The threshold, for `fixed`; the false positive rate, for `fpr`."""
     split: Literal["val", "test"] | None = None
     """Whose scores it is chosen on; `test` is an oracle."""
     maximise: Literal["accuracy", "balanced_accuracy", "f1"] | None = None
@@ -205,10 +207,13 @@ class Threshold(Rules):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Threshold:
-        wanted = {"fixed": {"value"}, "eer": {"split"}, "best": {"split", "maximise"}}[self.how]
+        keys = {"fixed": {"value"}, "eer": {"split"}, "best": {"split", "maximise"}, "fpr": {"split", "value"}}
+        wanted = keys[self.how]
         given = {key for key in ("value", "split", "maximise") if getattr(self, key) is not None}
         if given != wanted:
             raise ValueError(f"how: {self.how} goes with {' and '.join(sorted(wanted))} and nothing else")
+        if self.how == "fpr" and not 0.0 < (self.value or 0.0) < 1.0:
+            raise ValueError("how: fpr goes with a value above 0 and below 1, the false positive rate")
         if self.dataset is not None and self.split != "val":
             raise ValueError("dataset says whose validation split is used: it goes with split: val")
         return self
@@ -222,6 +227,8 @@ class Threshold(Rules):
         if self.how == "fixed":
             return f"{self.value:g}"
         what = self.how if self.maximise is None else f"best-{self.maximise}"
+        if self.how == "fpr":
+            what = f"fpr{self.value:g}"
         return f"{what}@{'test-ORACLE' if self.oracle else 'val'}"
 
 

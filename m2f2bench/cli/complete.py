@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ..cards.folders import KINDS, iter_cards
 
-FIGURES = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
+FIGURES = ("roc", "pr", "reliability", "histogram", "methods", "multiverse", "ranks", "curves")
 FORMATS = ("md", "csv", "tex", "html", "json")
 Completer = Callable[[str], list[str]]
 

@@ -15,7 +15,7 @@ from typer import Option
 
 from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
 from ..version import __version__
-from . import catalogue, check, demo, new, prepare, run, score, train
+from . import catalogue, check, demo, new, prepare, run, score, statistics, train
 from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
 from .output import message, one_line
 
@@ -35,6 +35,12 @@ app.command("train", cls=Command, short_help="Train a detector.")(train.train)
 app.command("score", cls=Command, short_help="Score stored rows or answers, without a model.")(score.score)
 app.command("compare", cls=Command, short_help="Say which detector is better, by paired tests.")(score.compare)
 app.command("leaderboard", cls=Command, short_help="Make a leaderboard from stored results.")(score.leaderboard)
+app.command("multiverse", cls=Command, short_help="How far a run's numbers move with how they are evaluated.")(
+    statistics.multiverse
+)
+app.command("power", cls=Command, short_help="Which differences a dataset can show, and what others need.")(
+    statistics.power
+)
 app.command("report", cls=Command, short_help="Write a page about an explainer's answers.")(score.report)
 app.command("plot", cls=Command, short_help="Draw ROC curves, ranks, training curves and others.")(score.plot)
 app.command("check", cls=Command, short_help="Fail if a detector is worse than a stored result.")(check.check)

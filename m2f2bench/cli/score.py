@@ -199,7 +199,11 @@ def compare(
         echo_json(objects[0] if len(runs) > 1 or one_file else objects)
         return
     printed = with_signatures(signatures)
-    show("\n".join(describe_comparison(one, metrics, methods, printed) for one in found), printed)
+    from ..scoring.across import possible
+
+    texts = [describe_comparison(one, metrics, methods, printed) for one in found]
+    texts += [one.markdown() for one in possible(found, metrics[0] if metrics else "")]
+    show("\n".join(texts), printed)
 
 
 def leaderboard(
@@ -291,7 +295,7 @@ def plot(
         Argument(
             metavar="KIND",
             autocompletion=complete.words(complete.FIGURES),
-            help="roc, pr, reliability, histogram, methods, ranks or curves.",
+            help="roc, pr, reliability, histogram, methods, multiverse, ranks or curves.",
         ),
     ],
     places: Annotated[
@@ -308,7 +312,7 @@ def plot(
     group: Annotated[str, Option(metavar="METHOD|average", help="Draw one manipulation, or the mean of all.")] = "",
     metric: Annotated[
         str | None,
-        MetricNamed(help="For methods, ranks (AUC), curves (losses)."),
+        MetricNamed(help="For methods, multiverse, ranks (AUC), curves (losses)."),
     ] = None,
     log_x: Annotated[bool, Option("--log-x", help="Logarithmic false positive rate.")] = False,
     bands: Annotated[bool, Option(help="Intervals around the curves.")] = True,
@@ -318,7 +322,7 @@ def plot(
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
-    """Draw ROC or precision-recall curves, reliability, scores, manipulations, ranks, or training curves."""
+    """Draw ROC or precision-recall curves, reliability, scores, manipulations, choices, ranks, or training curves."""
     settle(cards, data)
     from ..reporting.figures import plot as plotter
 

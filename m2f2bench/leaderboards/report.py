@@ -29,6 +29,7 @@ from .text import (
     item_counts,
     metric_title,
     reasons,
+    transfer_lines,
 )
 
 ORACLE = "oracle threshold"
@@ -139,7 +140,7 @@ def _how(result: Result) -> list[str]:
             at += (
                 f": an oracle, chosen on the scores that it is applied to; honest decisions are those at {AT_HALF[1:]}"
             )
-        lines.append(at)
+        lines += [at, *transfer_lines(result)]
     return lines + clusters_line(result, f"{unit}s")
 
 

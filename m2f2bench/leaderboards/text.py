@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..core.records import Score
 from ..metrics.detection.intervals import few_clusters
@@ -103,3 +104,30 @@ def by_reason(found: Iterable[tuple[str | None, str]]) -> list[str]:
         if reason:
             places.setdefault(reason, {})[name] = None
     return [f"{', '.join([*names][:4])}{', …' if len(names) > 4 else ''}: {why}" for why, names in places.items()]
+
+
+def transfer_lines(result: Result) -> list[str]:
+    """Return what a threshold from validation rows does on the judged ones, in two lines; empty if it has none."""
+    found = result.threshold.get("transfer")
+    if not found:
+        return []
+    rates = ("fpr", "tpr")
+    there = ", ".join(f"{name.upper()} {found['validation'][name]:.3f}" for name in rates)
+    here = ", ".join(f"{name.upper()} {_with_ends(found['test'][name])}" for name in rates)
+    wanted = (found.get("wanted") or {}).get("fpr")
+    asked = "" if wanted is None else f"wanted FPR {wanted:g}; "
+    lines = [f"{asked}on the validation rows {there}; here {here}"]
+    regret, best = found["regret"], found["best"]
+    of = "TPR" if regret["of"] == "tpr" else title(regret["of"])
+    most = "" if wanted is None else f" at an FPR of at most {wanted:g}"
+    lines.append(
+        f"regret in {of} {_with_ends(regret, '+')}: the best threshold here has {best['value']:.3f}{most}"
+        + ("; intervals resample the validation rows too" if regret["ci"] else "")
+    )
+    whys = dict.fromkeys(one["reason"] for one in (*found["test"].values(), regret) if one.get("reason"))
+    return lines + list(whys) + ([found["note"]] if found.get("note") else [])
+
+
+def _with_ends(one: Mapping[str, Any], sign: str = "") -> str:
+    ends = f" [{one['ci'][0]:{sign}.3f}, {one['ci'][1]:{sign}.3f}]" if one["ci"] else ""
+    return f"{one['value']:{sign}.3f}{ends}"

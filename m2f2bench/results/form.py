@@ -57,7 +57,48 @@ class _Score(_Form):
 Scores = dict[Text, _Score]
 
 
+class _Rate(_Open):
+    value: Number
+    ci: Interval | None = None
+    reason: Text = ""
+
+
+class _Rates(_Form):
+    fpr: Number
+    tpr: Number
+
+
+class _TestRates(_Form):
+    fpr: _Rate
+    tpr: _Rate
+
+
+class _Best(_Form):
+    threshold: Number | None
+    value: Number
+
+
+class _Regret(_Rate):
+    of: Literal["tpr", "accuracy", "balanced_accuracy", "f1"]
+
+
+class _Wanted(_Form):
+    fpr: Number
+
+
+class _Transfer(_Open):
+    """What a threshold from validation rows does on the judged ones."""
+
+    validation: _Rates
+    test: _TestRates
+    best: _Best
+    regret: _Regret
+    wanted: _Wanted | None = None
+    note: Text = ""
+
+
 class _Threshold(_Open):
+    transfer: _Transfer | None = None
     policy: Text | None = None
     value: Number | None = None
     oracle: Truth | None = None

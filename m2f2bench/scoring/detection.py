@@ -18,11 +18,13 @@ from ..core.errors import NothingJudged, ScoreError, near
 from ..core.files import user_path
 from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
+from ..core.text import split_people
 from ..datasets.dataset import Dataset, frame_digests, plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
 from ..metrics.detection.intervals import effective_counts, pick_threshold, score_units
 from ..metrics.detection.paired import Judged, Paired, unlike
 from ..metrics.detection.tails import differences
+from ..metrics.detection.transfer import too_few_reals, transfer
 from ..metrics.detection.values import Cut, all_metrics
 from ..metrics.names import OVERALL
 from ..results.in_memory import InMemory
@@ -98,9 +100,9 @@ def gather(rows: Rows, protocol: ProtocolCard, origin: Origin, validation: Rows 
 def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str, Any], str]:
     rule = protocol.threshold
     threshold: dict[str, Any] = {"policy": str(rule), "oracle": rule.oracle}
-    if rule.value is not None:
+    if rule.how == "fixed" and rule.value is not None:
         return Cut("fixed", rule.value), threshold, ""
-    wanted = Cut(rule.how, maximise=rule.maximise or "balanced_accuracy")
+    wanted = policy_of(protocol)
     if rule.split == "test":
         return wanted, threshold, ""
     if validation is None:
@@ -113,10 +115,36 @@ def _cut(protocol: ProtocolCard, validation: Rows | None) -> tuple[Cut, dict[str
     if value is None:
         missing = "real" if not (units.label == REAL).any() else "fake"
         raise ScoreError(f"no threshold can be picked: no {missing} unit of the validation rows has a score")
+    if rule.how == "fpr" and (why := too_few_reals(units, wanted.value)):
+        raise ScoreError(f"no threshold can be picked on the validation rows: {why}")
     hashed = data_hash(validation)
     n_real, n_fake = int((units.label == REAL).sum()), int((units.label == FAKE).sum())
     threshold["from"] = {"split": "val", "hash": hashed, "n_real": n_real, "n_fake": n_fake}
     return Cut("fixed", value, picked=True), threshold, hashed
+
+
+def policy_of(protocol: ProtocolCard) -> Cut:
+    """Return a protocol's threshold policy as it applies to the scores that the threshold is chosen on."""
+    rule = protocol.threshold
+    rate = 0.5 if rule.value is None else rule.value
+    return Cut(rule.how, rate, maximise=rule.maximise or "balanced_accuracy")
+
+
+def _transferred(evidence: ScoredRows) -> dict[str, Any]:
+    """Return what a threshold from validation rows does here (see `transfer`), as a result stores it; or nothing."""
+    protocol, validation, units = evidence.protocol, evidence.validation, evidence.units
+    if validation is None or not {REAL, FAKE} <= set(units.label.tolist()):
+        return {}
+    wanted, rows = policy_of(protocol), validation.ordered()
+    found = transfer(to_units(rows, protocol), units, wanted, evidence.cut.value, protocol.bootstrap)
+    if protocol.threshold.how == "fpr":
+        found["wanted"] = {"fpr": wanted.value}
+    people = [
+        {name for text in set(one.identity.tolist()) for name in split_people(text)} for one in (rows, evidence.rows)
+    ]
+    if shared := people[0] & people[1]:
+        found["note"] = f"{len(shared)} people are in the validation rows too: the transfer looks better than it is"
+    return {"transfer": found}
 
 
 def load_rows(path: str | Path | InMemory, source: Source = OWN) -> ScoredRows:
@@ -254,7 +282,7 @@ def score_rows(evidence: ScoredRows) -> Result:
         frame_coverage=units.frame_coverage,
         statuses=evidence.rows.statuses(),
         average=scored.average,
-        threshold={**evidence.threshold, "value": scored.threshold},
+        threshold={**evidence.threshold, "value": scored.threshold, **_transferred(evidence)},
         clusters=_clusters(evidence),
         reliability=list(scored.reliability),
         predictions=rows_hash(evidence.rows),

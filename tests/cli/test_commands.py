@@ -146,7 +146,7 @@ def test_the_shell_completes_names_without_loading_much() -> None:
 
 def test_completions_are_of_the_right_kind() -> None:
     assert "constant" in complete.detectors("") and "synthetic" not in complete.detectors("")
-    assert complete.protocols("frame") == ["frame", "frame-oracle", "frame-val"]
+    assert complete.protocols("frame") == ["frame", "frame-fpr", "frame-oracle", "frame-val"]
     assert complete.boards("quick") == ["quickstart"] and complete.metrics("au") == ["auc"]
     assert set(complete.any_card("")) > {"constant", "synthetic", "frame", "quickstart"}
 

@@ -117,6 +117,8 @@ def use_results(folder: Path) -> None:
     assert_type(m2f2bench.compare("a.csv", {"id": ["a"], "label": [0], "score": [0.5]}), m2f2bench.Comparison)
     assert_type(m2f2bench.compare({"a": "a.csv", "b": result}), m2f2bench.Comparison)
     assert_type(m2f2bench.compare(results), m2f2bench.Comparisons)
+    assert_type(m2f2bench.multiverse("a.csv", results), m2f2bench.Multiverse)
+    assert_type(m2f2bench.power("a.csv", dataset="synthetic"), m2f2bench.Power)
     assert_type(m2f2bench.score((np.array([0, 1]), np.array([0.2, 0.7]))), m2f2bench.Result)
     assert_type(m2f2bench.leaderboard(results, {"mine": "a.csv"}, out="board.html"), m2f2bench.Board)
     assert_type(m2f2bench.predict("a.png", "constant"), m2f2bench.Predictions)

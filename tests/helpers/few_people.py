@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from m2f2bench.core.rows import People
-from m2f2bench.stats.clustered import Influence, influence
+from m2f2bench.stats.clustered import Influence, auc_difference, influence
 from m2f2bench.stats.delong import placements
+from m2f2bench.stats.power import Structure
 
 NORMAL = NormalDist()
 UNEQUAL = (2, 3, 4, 5, 8, 10, 20, 50, 150, 300)
@@ -130,3 +131,21 @@ def influences(case: Case) -> list[Influence]:
     places = (placements(one[~fake], one[fake]) for one in case.scores)
     n = int(case.cluster.max()) + 1
     return [influence(one, case.cluster[fake], case.cluster[~fake], n, case.people) for one in places]
+
+
+def structure_of_case(case: Case, frames: int = 0) -> Structure:
+    """Return the structure of a simulated dataset; a video has so many units, or (0) is a whole cluster."""
+    video = np.arange(len(case.label)) // frames if frames else case.cluster
+    _, first, units = np.unique(video, return_index=True, return_counts=True)
+    return Structure(case.cluster[first], case.label[first], units, int(case.cluster.max()) + 1, case.people)
+
+
+def powered(design: Design, aucs: tuple[float, float], alike: float, cases: int, seed: int = 1) -> float:
+    """Return the share of cases in which a test at 5% tells two detectors with these true AUCs apart."""
+    rng, gaps = np.random.default_rng(seed), np.array([gap_of(auc) for auc in aucs])
+    found = 0
+    for _ in range(cases):
+        case = design(rng, 0.0, 2, alike)
+        tested = auc_difference(*influences(case._replace(scores=case.scores + gaps[:, None] * case.label)), 0.95)
+        found += tested is not None and tested.p <= 0.05
+    return found / cases

@@ -62,9 +62,14 @@ def average_precision(c: Curve) -> Floats:
 
 def tpr_at_fpr(c: Curve, most: float) -> Floats:
     """Return the highest TPR [B] at a threshold with FPR of at most `most`; thresholds are not interpolated."""
-    allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
-    value = ratio(after(c.tp, (c.fp <= allowed).sum(axis=0)), c.n_fake)
+    value = ratio(after(c.tp, within(c, most)), c.n_fake)
     return np.where(c.n_real > 0, value, np.nan)
+
+
+def within(c: Curve, most: float) -> Steps:
+    """Return how many levels, from the top, can be called fake with an FPR of at most `most`, int64 [B]."""
+    allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
+    return np.asarray((c.fp <= allowed).sum(axis=0))
 
 
 def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:

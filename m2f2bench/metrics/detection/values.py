@@ -21,8 +21,9 @@ from .tally import Tally, reliability, values_of
 class Cut:
     """Threshold policy of decisions. A score of at least the threshold is called fake.
 
-    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the judged scores) or `best` (where `maximise` is highest
-    on the judged scores). The last two are oracles: they use the labels.
+    `how` is `fixed` (at `value`), `eer` (where FPR = FNR on the judged scores), `best` (where `maximise` is highest
+    on the judged scores) or `fpr` (the lowest with an FPR of at most `value` on the judged scores). The last three are
+    oracles: they use the labels.
     """
 
     how: str = "fixed"
@@ -103,6 +104,9 @@ def threshold(c: Curve, levels: Levels, cut: Cut) -> Decisions:
         crossing = curves.equal_error(c)
         called = crossing.step + (crossing.share >= 0.5)  # the ROC point nearer to the crossing
         return called, between[called]
+    if cut.how == "fpr":
+        called = curves.within(c, cut.value)
+        return called, np.where(c.n_real > 0, between[called], np.nan)
     called = _best(c, between, cut.maximise)
     return called, between[called]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...cards.folders import DETECTION
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard
+from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard, corpus_of
 from ...core.arguments import checked
 from ...core.errors import ScoreError, StoreError, near
 from ...core.files import user_path
@@ -27,8 +27,10 @@ from ...results.stored import read_results, read_stored
 from ...scoring.comparison import distinct_names
 from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
 from ...scoring.given import Data, Given, are_results, expand, is_named_data
+from ...scoring.multiverse import multiverse
 from ...scoring.scored import Source
-from . import calibration, curves, methods, ranks, roc
+from ...stats.ranks import rank
+from . import calibration, curves, methods, ranks, roc, ways
 from .file import FigureFile, figure_file, points
 from .series import Series
 from .sheet import SUFFIXES, WIDTHS, Page, save, styled
@@ -37,8 +39,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("m2f2bench")
-KINDS = ("roc", "pr", "reliability", "histogram", "methods", "ranks", "curves")
-HEADINGS = {"roc": "ROC curves", "pr": "precision-recall curves", "ranks": "mean ranks"}
+KINDS = ("roc", "pr", "reliability", "histogram", "methods", "multiverse", "ranks", "curves")
+HEADINGS = {
+    "roc": "ROC curves",
+    "pr": "precision-recall curves",
+    "ranks": "mean ranks",
+    "multiverse": "ways to evaluate",
+}
 MOST_NAMED = 8
 """Largest number of datasets named at the foot of `ranks`; the file's description has all."""
 GROUPED = ("roc", "pr", "reliability")
@@ -101,14 +108,15 @@ def plot(
 ) -> FigureFile:
     """Draw a figure from stored rows, write it to `out` (.png, .pdf or .svg), and return the path.
 
-    `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `ranks` or `curves`. A place is a run's folder, a
-    folder of runs, a file of rows, rows in memory or a result as `score` takes them, a mapping `{name: data}`, or the
-    list that `run` returns; for `ranks` a result, a result file or a folder of them; for `curves` a training's folder,
-    its `training.json`, or a folder of them. `names` name the detectors in order. `protocol`, `dataset`, `split` and
-    `columns` are those of `score`; from a folder of runs they select runs. `group` draws one manipulation's fakes
-    against all reals, or `average`. `metric` is for `methods`, `ranks` and `curves` (there a quantity such as `lr`).
-    `width` is `single` (3.4 inches) or `double` (7). The same rows give the same bytes. The path shows the figure in a
-    notebook, and its `to_pandas()` returns the drawn numbers. Raises ScoreError, StoreError or DataError.
+    `kind` is `roc`, `pr`, `reliability`, `histogram`, `methods`, `multiverse`, `ranks` or `curves`. A place is a
+    run's folder, a folder of runs, a file of rows, rows in memory or a result as `score` takes them, a mapping
+    `{name: data}`, or the list that `run` returns; for `ranks` a result, a result file or a folder of them; for
+    `curves` a training's folder, its `training.json`, or a folder of them. `names` name the detectors in order.
+    `protocol`, `dataset`, `split` and `columns` are those of `score`; from a folder of runs they select runs. `group`
+    draws one manipulation's fakes against all reals, or `average`. `metric` is for `methods`, `multiverse`, `ranks`
+    and `curves` (there a quantity such as `lr`). `width` is `single` (3.4 inches) or `double` (7). The same rows give
+    the same bytes. The path shows the figure in a notebook, and its `to_pandas()` returns the drawn numbers. Raises
+    ScoreError, StoreError or DataError.
     """
     target = user_path(out)
     if target.suffix.lower() not in SUFFIXES:
@@ -136,6 +144,8 @@ def draw(kind: str, *places: Data | Mapping[str, Data], options: Options | None 
             if len(paths) < len(places):
                 raise ScoreError("curves are drawn from a training's folder or its training.json: give their paths")
             return _curves(paths, wanted)
+        if kind == "multiverse":
+            return _multiverse(places, wanted)
         if kind == "ranks":
             return _ranks([result for place in places for result in _results_of(place)], wanted)
         return _figure(kind, _collect(places, wanted), wanted)
@@ -162,7 +172,7 @@ def _refuse_options(kind: str, options: Options) -> None:
         "--group": (options.group != OVERALL, GROUPED),
         "--log-x": (options.log_x, ("roc",)),
         "--no-bands": (not options.bands, ("roc", "pr")),
-        "--metric": (options.metric is not None, ("methods", "ranks", "curves")),
+        "--metric": (options.metric is not None, ("methods", "multiverse", "ranks", "curves")),
     }
     for option, (given, kinds) in limited.items():
         if given and kind not in kinds:
@@ -289,6 +299,21 @@ def _figure(kind: str, evidence: Mapping[str, ScoredRows], options: Options) -> 
     return Drawing(figure, title, "\n".join(signatures), tuple(evidence))
 
 
+def _multiverse(places: Sequence[Any], options: Options) -> Drawing:
+    metrics = [options.metric] if options.metric else []
+    rules: dict[str, Any] = {"protocol": options.protocol, "dataset": options.dataset, "split": options.split or "test"}
+    found = multiverse(*places, **rules, names=options.names, columns=options.columns, metrics=metrics)
+    metric, place = found.metrics[0], place_of(found.dataset, found.split)
+    foot = [place, f"protocol {found.protocol}", f"{len(found.universes)} ways to evaluate the same rows"]
+    foot.append("lines: least to greatest, markers: mean, of all ways with a choice")
+    fields = dict(part.split(":", 1) for part in found.signature.split("|") if ":" in part)
+    foot += [f"{word} {fields[key]}" for word, key in (("data", "hash"), ("m2f2bench", "v")) if key in fields]
+    figure = ways.draw_multiverse(found, _page(options, foot), metric)
+    title = options.title or f"{HEADINGS['multiverse']} on {place}"
+    signatures = [found.signature, *found.described.values()]
+    return Drawing(figure, title, "\n".join(signatures), found.detectors)
+
+
 def _page(options: Options, foot: Sequence[str]) -> Page:
     return Page(WIDTHS[options.width], options.title, tuple(foot))
 
@@ -334,8 +359,12 @@ def _ranks(results: Sequence[Result], options: Options) -> Drawing:
     table = build_table(chosen, LeaderboardCard(name="ranks", columns=tuple(specs) or (Column(dataset="none"),)))
     ranks.refuse_split(table, chosen)
     ranks.refuse_copies(chosen)
-    complete, notes = ranks.complete_rows(table.rows, [spec.dataset for spec in specs])
-    found = ranks.rank([values for _, values in complete], about.lower_is_better)
+    names_of = [spec.dataset for spec in specs]
+    complete, notes = ranks.complete_rows(table.rows, names_of)
+    sources = {name: corpus_of(name) for name in names_of} | {r.dataset: r.source for r in chosen if r.source}
+    values, same = ranks.joined(complete, names_of, sources)
+    notes += same
+    found = rank(values, about.lower_is_better)
     for note in notes:
         log.info(note)
     hashes = {r.dataset: str(r.measured.get("hash")) for r in chosen}

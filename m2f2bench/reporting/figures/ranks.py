@@ -1,14 +1,14 @@
 """Ranking of detectors over many datasets, as a critical-difference diagram.
 
-Mean ranks are on a line; a bar joins detectors that do not differ significantly by Friedman's test and Nemenyi's
-critical difference (Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section
-3.2).
+Mean ranks are on a line (Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006),
+figure 1). A bar joins detectors of which no two are told apart by signed ranks with Holm's correction, or all if Iman
+and Davenport's test finds no difference; see `stats.ranks`. Nemenyi's critical difference is drawn above.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +18,15 @@ from ...core.errors import ScoreError
 from ...results.result import Result
 from ...results.signature import DETECTOR, short
 from ...scoring.comparison import FIELDS
+from ...stats.ranks import ALPHA, Ranking, by_source, fewest_for_a_pair
 from .sheet import EDGE, GAP, GREY, LEADING, Page, Sheet, fit_all, paragraph, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ...core.records import Floats
     from ...leaderboards.table import Row, Table
     from ...metrics.metric import Metric
 
-FEWEST = 3
-"""The smallest number of detectors, and of datasets, for the test."""
-ALPHA = 0.05
-"""Level of significance."""
 LABELS = {"single": 0.9, "double": 2.2}
 """Inches of a name at most, on either side."""
 BAR = 0.07
@@ -39,67 +35,6 @@ SCALE = 0.62
 """Inches from the top of the body to the line of ranks."""
 NEAREST = 0.06
 """Inches of line between a label and the position of its rank, at least."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Mean ranks float64 [k] (1 is best, ties get the mean rank) over `n` datasets; Friedman's chi-squared and its p.
-
-    Two detectors differ if p < ALPHA and their mean ranks differ by more than `difference`.
-    """
-
-    ranks: Floats
-    n: int
-    chi2: float
-    p: float
-    difference: float
-
-    @property
-    def differ(self) -> bool:
-        """Whether Friedman's test finds any difference."""
-        return self.p < ALPHA
-
-    def alike(self) -> list[tuple[int, int]]:
-        """Return (first, last) in the order of ranks for each largest group without a significant difference."""
-        ordered = np.sort(self.ranks)
-        if not self.differ:
-            return [(0, len(ordered) - 1)]
-        groups: list[tuple[int, int]] = []
-        for i, low in enumerate(ordered):
-            last = int(np.searchsorted(ordered, low + self.difference + 1e-12, side="right")) - 1
-            if last > i and (not groups or last > groups[-1][1]):
-                groups.append((i, last))
-        return groups
-
-
-def critical_difference(k: int, n: int, alpha: float = ALPHA) -> float:
-    """Return Nemenyi's q sqrt(k (k + 1) / 6 n) for k detectors on n datasets; q: studentized range over sqrt(2)."""
-    from scipy.stats import studentized_range
-
-    q = float(studentized_range.ppf(1.0 - alpha, k, np.inf)) / math.sqrt(2.0)
-    return q * math.sqrt(k * (k + 1) / (6.0 * n))
-
-
-def rank(values: Sequence[Sequence[float]], lower_is_better: bool = False) -> Ranking:
-    """Rank detectors (rows) by their values on datasets (columns), float [k, n].
-
-    Friedman's statistic is corrected for ties. Raises ScoreError with fewer than three of either.
-    """
-    from scipy.stats import friedmanchisquare, rankdata
-
-    table = np.asarray(values, dtype=np.float64)
-    k, n = table.shape if table.ndim == 2 else (0, 0)
-    if min(k, n) < FEWEST:
-        raise ScoreError(
-            f"ranks need at least {FEWEST} detectors and {FEWEST} datasets; here {k} detectors have a value on all "
-            f"{n} datasets: give more results, or use methods or compare"
-        )
-    ranks = rankdata(table if lower_is_better else -table, axis=0).mean(axis=1)
-    if (table == table[0]).all():  # the statistic is 0 / 0
-        chi2, p = 0.0, 1.0
-    else:
-        chi2, p = (float(v) for v in friedmanchisquare(*table))
-    return Ranking(np.asarray(ranks), n, chi2, p, critical_difference(k, n))
 
 
 def metric_of_all(results: Sequence[Result], metric: str) -> Metric:
@@ -230,10 +165,37 @@ def _tests(found: Ranking) -> list[str]:
     p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < 0.001"
     share = f"{100 * ALPHA:g}%"
     verdict = "" if found.differ else f": no two detectors differ significantly at {share}"
-    return [
-        f"Friedman's test over {found.n} datasets: χ² = {found.chi2:.2f} ({len(found.ranks) - 1} df), {p}{verdict}",
-        f"Nemenyi's critical difference at {share}: CD = {found.difference:.2f}",
+    f = "∞" if math.isinf(found.f) else f"{found.f:.2f}"
+    said = [
+        f"Friedman's test by Iman and Davenport over {found.n} datasets: F = {f} ({found.degrees[0]}, "
+        f"{found.degrees[1]} df), {p}{verdict}"
     ]
+    needed = fewest_for_a_pair(len(found.pairs))
+    few = f"; with {len(found.pairs)} pairs it needs {needed} datasets to tell any apart" if found.n < needed else ""
+    if found.differ:
+        told = sum(one.holm <= ALPHA for one in found.pairs)
+        said.append(
+            f"bars: not told apart by Wilcoxon's signed ranks with Holm's correction at {share} ({told} of "
+            f"{len(found.pairs)} pairs are){few}"
+        )
+    return [*said, f"Nemenyi's critical difference at {share}, beside it: CD = {found.difference:.2f}"]
+
+
+def joined(rows: Sequence[tuple[str, list[float]]], datasets: Sequence[str], sources: Mapping[str, str]) -> Joined:
+    """Return detectors' values with datasets of one source as one, and a note for each such source."""
+    columns = {name: np.array([values[i] for _, values in rows]) for i, name in enumerate(datasets)}
+    found = by_source(columns, sources)
+    notes = []
+    for source in found:
+        own = [name for name in datasets if (sources.get(name) or name) == source]
+        if len(own) > 1:
+            notes.append(f"one source, one dataset: {', '.join(own)} ({source}), by the mean of their values")
+    table = np.stack(list(found.values()), axis=1) if rows else np.zeros((0, len(found)))
+    return table.tolist(), notes
+
+
+Joined = tuple[list[list[float]], list[str]]
+"""Values [k][n], and notes."""
 
 
 def _scale(sheet: Sheet, axis: Axis, k: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.errors import ScoreError
 from ..metrics.detection.intervals import effective_counts, refused, too_few
+from ..metrics.detection.margins import margin_of
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG
@@ -18,7 +19,9 @@ from ..metrics.names import OVERALL
 from ..metrics.registry import metric_of
 from ..results.signature import DETECTOR, measure_signature, rows_hash, short
 from ..stats.clustered import Between, Spread, trainings_difference, with_trainings
-from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of
+from ..stats.margin import Scaled
+from .comparison import Comparison, Pair, chosen_metrics, pairs_of
+from .correction import corrected
 from .detection import ScoredRows, described_clusters, refuse_incomparable
 
 SEED = re.compile(r"[-_.+ ]?seed[-_=]?\d+$", re.IGNORECASE)
@@ -52,7 +55,10 @@ def grouped(names: Sequence[str], rows: Sequence[ScoredRows]) -> dict[str, list[
 
 
 def compare_trainings(
-    methods: Mapping[str, Sequence[ScoredRows]], metrics: Sequence[str] = (), against: str = ""
+    methods: Mapping[str, Sequence[ScoredRows]],
+    metrics: Sequence[str] = (),
+    against: str = "",
+    margin: float | None = None,
 ) -> Comparison:
     """Compare methods by the means over their trainings; see `compare`."""
     first = next(iter(methods.values()))[0]
@@ -62,17 +68,19 @@ def compare_trainings(
     shared = [
         m for m in first.protocol.metrics if all(m in e.protocol.metrics for own in methods.values() for e in own)
     ]
-    names = all_metrics(chosen_metrics(metrics, shared), first.cut)
+    primary = first.protocol.main_metric
+    names = all_metrics(chosen_metrics(metrics, shared, primary), first.cut)
     judged = {
         name: [Judged(one.units, one.cut, names, one.protocol.bootstrap) for one in own]
         for name, own in methods.items()
     }
-    keys = Paired(*[own[0] for own in list(judged.values())[:2]]).shared
+    first_two = [own[0] for own in judged.values()][:2]
+    keys = Paired(first_two[0], first_two[1]).shared
     pairs = [
-        Pair(a, b, tuple(_difference(judged[a], judged[b], *key) for key in keys))
+        Pair(a, b, tuple(_difference(judged[a], judged[b], *key, margin) for key in keys))
         for a, b in pairs_of(list(judged), against)
     ]
-    return Comparison(
+    compared = Comparison(
         dataset=str(first.measured["data"]),
         split=str(first.measured["split"]),
         protocol=first.protocol.name,
@@ -82,9 +90,12 @@ def compare_trainings(
         level=first.protocol.bootstrap.level,
         oracle=first.cut.oracle,
         clusters=described_clusters(first.units),
-        pairs=corrected(pairs),
+        pairs=tuple(pairs),
         trainings={name: _summary(own, names[0]) for name, own in judged.items()},
+        primary=primary,
+        margin=margin,
     )
+    return corrected([compared])[0]
 
 
 def _summary(own: Sequence[Judged], metric: str) -> dict[str, Any]:
@@ -93,7 +104,9 @@ def _summary(own: Sequence[Judged], metric: str) -> dict[str, Any]:
     return {"n": len(own), "metric": metric, "values": values, "mean": float(np.mean(values)), "deviation": deviation}
 
 
-def _difference(first: Sequence[Judged], second: Sequence[Judged], group: str, name: str) -> Difference:
+def _difference(
+    first: Sequence[Judged], second: Sequence[Judged], group: str, name: str, margin: float | None = None
+) -> Difference:
     """Return the difference of the means over trainings in one metric of one group, tested."""
     a, b = ([one.values[group][name] for one in own] for own in (first, second))
     if np.isnan([*a, *b]).any():
@@ -109,8 +122,13 @@ def _difference(first: Sequence[Judged], second: Sequence[Judged], group: str, n
         )
         if tested is None:
             return replace(found, reason="no interval: no training differs from another, nor one cluster")
-        return replace(found, ci=tested.ci, p=tested.p, test=f"{DELONG}, over trainings", error=tested.error)
-    return _resampled(found, first, second, a, b)
+        scaled = Scaled(tested.apart, tested.deviation, tested.freedom, tested.middle)
+        found = replace(found, ci=tested.ci, p=tested.p, test=f"{DELONG}, over trainings", scaled=scaled)
+    else:
+        found = _resampled(found, first, second, a, b)
+    if margin is None or found.scaled is None:
+        return found
+    return replace(found, margin=margin_of(found.scaled, margin, name))
 
 
 def _resampled(
@@ -140,6 +158,5 @@ def _resampled(
     difference, error = found.difference or 0.0, float(np.sqrt(variance))
     reach = float(t.ppf(0.5 + first[0].resampling.level / 2.0, freedom)) * error
     p = 2.0 * float(t.sf(abs(difference) / error, freedom))
-    return replace(
-        found, ci=(difference - reach, difference + reach), p=p, test="resampling, over trainings", error=error
-    )
+    ci, scaled = (difference - reach, difference + reach), Scaled(difference, error, freedom)
+    return replace(found, ci=ci, p=p, test="resampling, over trainings", scaled=scaled)

@@ -172,12 +172,18 @@ def auc_interval(of: Influence, level: float, trainings: Between | None = None) 
 
 
 class Tested(NamedTuple):
-    """A difference of two AUCs with its interval, two-sided p, and standard error on the scale of the AUC."""
+    """A difference of two AUCs with its interval, two-sided p, and standard error on the scale of the AUC.
+
+    `apart` and `deviation`: the difference and its standard error on the scale of asin √AUC; `middle`: the mean AUC.
+    """
 
     ci: tuple[float, float]
     p: float
     error: float
     freedom: float
+    apart: float
+    deviation: float
+    middle: float
 
 
 def auc_difference(first: Influence, second: Influence, level: float) -> Tested | None:
@@ -204,7 +210,8 @@ def auc_difference(first: Influence, second: Influence, level: float) -> Tested 
     error = math.sqrt(variance)
     reach = float(t.ppf(0.5 + level / 2.0, both.freedom)) * error * scale
     p = 2.0 * float(t.sf(abs(x - y) / error, both.freedom))
-    return Tested((max(-1.0, difference - reach), min(1.0, difference + reach)), p, error * scale, both.freedom)
+    ci = (max(-1.0, difference - reach), min(1.0, difference + reach))
+    return Tested(ci, p, error * scale, both.freedom, x - y, error, (first.value + second.value) / 2.0)
 
 
 def _slope(of: Influence) -> float:
@@ -243,7 +250,9 @@ def trainings_difference(first: Sequence[Influence], second: Sequence[Influence]
     error = math.sqrt(total)
     reach = float(t.ppf(0.5 + level / 2.0, freedom)) * error * scale
     p = 2.0 * float(t.sf(abs(x - y) / error, freedom))
-    return Tested((max(-1.0, gap - reach), min(1.0, gap + reach)), p, error * scale, freedom)
+    ci = (max(-1.0, gap - reach), min(1.0, gap + reach))
+    middle = float(np.mean([own.value for own in first]) + np.mean([own.value for own in second])) / 2.0
+    return Tested(ci, p, error * scale, freedom, x - y, error, middle)
 
 
 class Between(NamedTuple):

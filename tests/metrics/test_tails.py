@@ -20,11 +20,13 @@ from m2f2bench.leaderboards.render import render
 from m2f2bench.leaderboards.report import describe_comparison
 from m2f2bench.metrics.detection import sample, tails
 from m2f2bench.metrics.detection.intervals import resample
-from m2f2bench.metrics.detection.paired import Difference, Paired, corrected, holm, holm_bounds, p_text
+from m2f2bench.metrics.detection.paired import Difference, Paired, corrected, p_text
 from m2f2bench.metrics.detection.tails import differences, needed
 from m2f2bench.metrics.detection.values import Cut, all_metrics
 from m2f2bench.results.stored import read_stored
 from m2f2bench.stats.bootstrap import cluster_draws
+from m2f2bench.stats.multiplicity import bounds as which_bounds
+from m2f2bench.stats.multiplicity import holm
 
 
 def many(folder: Path, n: int, n_videos: int = 60, frames: int = 2) -> list[Path]:
@@ -45,7 +47,7 @@ def test_a3_one_of_36_is_told_from_all_others_by_compare(tmp_path: Path, monkeyp
     large = [d for pair in found.pairs for d in pair.differences if not d.group and abs(d.difference or 0) >= 0.45]
     assert large and min(abs(d.difference or 0) for d in large) < 0.5
     for d in large:
-        assert d.bound and d.holm_bound and d.holm is not None and d.holm <= 0.05, d
+        assert d.bound and d.corrected_bound and d.holm is not None and d.holm <= 0.05, d
         assert d.draws >= 2 * 630 / 0.05 and d.p == pytest.approx(2 / (d.draws + 1)), "no value, a bound"
         assert 630 * 2 / 1001 > 1.0
     text = describe_comparison(found)
@@ -184,21 +186,21 @@ def test_a3_the_first_of_many_resamples_are_those_of_few(n: int, few: int, more:
 
 def test_a3_holm_of_bounds_by_hand() -> None:
     # .001 may be anything below: its own is a bound; .002 × 2 = .004 stands by itself; 3 × .002 … see below
-    assert holm_bounds([0.001, 0.002, 0.5], [True, False, False]) == [True, False, False]
+    assert corrected_bounds([0.001, 0.002, 0.5], [True, False, False]) == [True, False, False]
     # 3 × .004 = .012 is carried on to .005 × 2 = .010: without the bound that would be .010
     assert holm([0.004, 0.005, 0.5]) == pytest.approx([0.012, 0.012, 0.5])
-    assert holm_bounds([0.004, 0.005, 0.5], [True, False, False]) == [True, True, False]
+    assert corrected_bounds([0.004, 0.005, 0.5], [True, False, False]) == [True, True, False]
     # the bound may be the smallest of all, and then .001 is multiplied by 2 only
-    assert holm_bounds([0.001, 0.002, 0.5], [False, True, False]) == [True, True, False]
-    assert holm_bounds([None, 0.2], [False, True]) == [False, True]
-    assert holm_bounds([None, 0.2], [False, False]) == [False, False]
+    assert corrected_bounds([0.001, 0.002, 0.5], [False, True, False]) == [True, True, False]
+    assert corrected_bounds([None, 0.2], [False, True]) == [False, True]
+    assert corrected_bounds([None, 0.2], [False, False]) == [False, False]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_a3_what_is_no_bound_after_holm_is_a_value(given_: list[tuple[float, bool]], random) -> None:
     """Whatever smaller values stand behind the bounds: all corrected ones are at most that, and values stay."""
     ps, bounds = [p for p, _ in given_], [bound for _, bound in given_]
-    shown, marked = holm(ps), holm_bounds(ps, bounds)
+    shown, marked = holm(ps), which_bounds(ps, bounds)
     for _ in range(5):
         true = [p * random.random() if bound else p for p, bound in given_]
         for told, real, bound in zip(shown, holm(true), marked, strict=True):
@@ -212,8 +214,8 @@ def test_a3_corrected_keeps_all_else() -> None:
     ]
     found = corrected(family)
     assert [d.holm for d in found] == [pytest.approx(0.008), pytest.approx(0.008), None]
-    assert [d.holm_bound for d in found] == [True, True, False]
-    assert [replace(d, holm=None, holm_bound=False) for d in found] == family
+    assert [d.corrected_bound for d in found] == [True, True, False]
+    assert [replace(d, holm=None, corrected_bound=False) for d in found] == family
 
 
 def test_a3_a_bound_is_printed_as_one_and_never_below_itself() -> None:

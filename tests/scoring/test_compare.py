@@ -18,11 +18,12 @@ import m2f2bench
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.rows import Units
-from m2f2bench.metrics.detection.paired import Difference, Judged, Paired, holm
+from m2f2bench.metrics.detection.paired import Difference, Judged, Paired
 from m2f2bench.metrics.detection.tails import differences
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.results.signature import MEASURE
 from m2f2bench.scoring.comparison import FIELDS, refuse_differing
+from m2f2bench.stats.multiplicity import holm
 
 
 def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None = None) -> Units:

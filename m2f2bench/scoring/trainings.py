@@ -122,7 +122,7 @@ def _difference(
         )
         if tested is None:
             return replace(found, reason="no interval: no training differs from another, nor one cluster")
-        scaled = Scaled(tested.apart, tested.deviation, tested.freedom, tested.middle)
+        scaled = Scaled(tested.apart, tested.deviation, tested.freedom, tested.on_scale)
         found = replace(found, ci=tested.ci, p=tested.p, test=f"{DELONG}, over trainings", scaled=scaled)
     else:
         found = _resampled(found, first, second, a, b)

@@ -52,7 +52,7 @@ def test_two_that_cannot_be_told_apart() -> None:
     text = finding(compared(("a", "b", difference(-0.01, 0.3))))
     assert text == (
         "The data cannot tell a and b apart in AUC: the difference is -0.010 (95% interval -0.030 to +0.010), "
-        "p = 0.3000. A true difference of 0.029 would be found in 80% of such tests, a smaller one less often."
+        "p = 0.3000; a true difference of 0.029 would be found in 80% of such tests, a smaller one less often."
     )
 
 
@@ -61,7 +61,8 @@ def test_of_several_pairs() -> None:
     text = finding(compared(("a", "b", one), ("a", "c", none), ("b", "c", difference(-0.3, 0.01))))
     assert text == (
         "The data tell apart 2 of 3 pairs in AUC (p ≤ .05 after Holm's correction): c is better than b by 0.300 "
-        "(95% interval 0.280 to 0.320); a is better than b by 0.100 (95% interval 0.080 to 0.120)."
+        "(95% interval 0.280 to 0.320, p = 0.0300); a is better than b by 0.100 (95% interval 0.080 to 0.120, "
+        "p = 0.0300)."
     )
     text = finding(compared(("a", "b", none), ("a", "c", difference(0.1, 0.2))))
     assert (
@@ -83,7 +84,7 @@ def test_without_a_test_it_says_why() -> None:
 
 
 def test_a_name_cannot_break_the_page() -> None:
-    text = finding(compared(("a|b<script>", "**b**", difference(0.1, 0.01))))
+    text = describe_comparison(compared(("a|b<script>", "**b**", difference(0.1, 0.01)))).split("\n\n")[1]
     assert "<script" not in text and "**" not in text and "a\\|b&lt;script>" in text
 
 

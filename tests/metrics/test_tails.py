@@ -42,7 +42,9 @@ def many(folder: Path, n: int, n_videos: int = 60, frames: int = 2) -> list[Path
 def test_a3_one_of_36_is_told_from_all_others_by_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """630 tests: 1,000 resamples leave Holm's p at 630 × 2/1001 = 1.26. A difference of .48 in AP is significant."""
     monkeypatch.setattr(tails, "FINE_WORK", 0)  # it need not be told finer here
-    found = m2f2bench.compare(*many(tmp_path / "rows", 36), metrics=["ap"])
+    card = tmp_path / "by-ap.yaml"
+    card.write_text("name: by-ap\nlevel: frame\nmetrics: [auc, ap]\nprimary: ap\n")
+    found = m2f2bench.compare(*many(tmp_path / "rows", 36), metrics=["ap"], protocol=str(card))
     assert len(found.pairs) == 630 and not found.clusters["independent"]
     large = [d for pair in found.pairs for d in pair.differences if not d.group and abs(d.difference or 0) >= 0.45]
     assert large and min(abs(d.difference or 0) for d in large) < 0.5
@@ -85,7 +87,7 @@ def test_a3_two_detectors_that_no_resample_brings_together(cli, tmp_path: Path) 
     (found,) = [
         d for d in json.loads(cli("compare", *paths, "-m", "ap", "--json").out)["differences"] if not d["group"]
     ]
-    assert found["p_is_bound"] and found["p_holm_is_bound"] and found["p"] == pytest.approx(2 / 1001)
+    assert found["p_is_bound"] and found["p_corrected_is_bound"] and found["p"] == pytest.approx(2 / 1001)
 
 
 @pytest.mark.parametrize("cut", [Cut(), Cut("best", maximise="accuracy")])
@@ -186,14 +188,14 @@ def test_a3_the_first_of_many_resamples_are_those_of_few(n: int, few: int, more:
 
 def test_a3_holm_of_bounds_by_hand() -> None:
     # .001 may be anything below: its own is a bound; .002 × 2 = .004 stands by itself; 3 × .002 … see below
-    assert corrected_bounds([0.001, 0.002, 0.5], [True, False, False]) == [True, False, False]
+    assert which_bounds([0.001, 0.002, 0.5], [True, False, False]) == [True, False, False]
     # 3 × .004 = .012 is carried on to .005 × 2 = .010: without the bound that would be .010
     assert holm([0.004, 0.005, 0.5]) == pytest.approx([0.012, 0.012, 0.5])
-    assert corrected_bounds([0.004, 0.005, 0.5], [True, False, False]) == [True, True, False]
+    assert which_bounds([0.004, 0.005, 0.5], [True, False, False]) == [True, True, False]
     # the bound may be the smallest of all, and then .001 is multiplied by 2 only
-    assert corrected_bounds([0.001, 0.002, 0.5], [False, True, False]) == [True, True, False]
-    assert corrected_bounds([None, 0.2], [False, True]) == [False, True]
-    assert corrected_bounds([None, 0.2], [False, False]) == [False, False]
+    assert which_bounds([0.001, 0.002, 0.5], [False, True, False]) == [True, True, False]
+    assert which_bounds([None, 0.2], [False, True]) == [False, True]
+    assert which_bounds([None, 0.2], [False, False]) == [False, False]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=6), st.randoms(use_true_random=False))

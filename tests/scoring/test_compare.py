@@ -188,7 +188,7 @@ def test_many_detectors_with_holm(cli, tmp_path: Path) -> None:
     assert [(d["first"], d["second"]) for d in aucs] == [("d0", "d1"), ("d0", "d2"), ("d1", "d2")]
     assert [d["p_holm"] for d in aucs] == pytest.approx(holm([d["p"] for d in aucs]))
     text = cli("compare", *paths).out
-    assert "3 detectors" in text and "p (Holm)" in text and text.count("| AUC ") == 3
+    assert "3 detectors" in text and "Holm's correction over 3 tests" in text and text.count("| AUC ") == 3
     assert cli("compare", *paths, "--metric", "brier").out.count("| Brier score ") == 3
 
 
@@ -222,7 +222,7 @@ def test_runs_of_different_protocols_and_folders_of_runs(cli, one_line, squares:
     assert cli(*words, "-d", "constant", "-d", "random").status == 0
     line = one_line(cli("compare", out / "constant--squares--frame", out / "random--squares--frame-oracle"))
     assert "threshold (thr: 0.5 / best-accuracy@test-ORACLE)" in line
-    found = json.loads(cli("compare", out, "--json").out)
+    found = json.loads(cli("compare", out, "--json").out)["comparisons"]
     assert [c["protocol"] for c in found] == ["frame", "frame-oracle"]
     assert found[1]["oracle"] and "oracle threshold" in cli("compare", out).out
     alone = tmp_path / "alone"

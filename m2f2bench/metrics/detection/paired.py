@@ -190,7 +190,7 @@ class Paired:
         if found is None:
             return {}
         test = DELONG if units.independent else f"{DELONG}, clustered"
-        scaled = Scaled(found.apart, found.deviation, found.freedom, found.middle)
+        scaled = Scaled(found.apart, found.deviation, found.freedom, found.on_scale)
         tests = None if self._margin is None else margin_of(scaled, self._margin, "auc", self._alpha)
         return {"ci": found.ci, "p": found.p, "test": test, "scaled": scaled, "margin": tests}
 

@@ -1,9 +1,9 @@
 """How often 95% intervals of the AUC hold the truth, and how often tests reject two equal detectors.
 
-1,000 simulated cases of each design (few, unequal, shared people; see `tests/helpers/few_people.py`) at true AUCs of
+4,000 simulated cases of each design (few, unequal, shared people; see `tests/helpers/few_people.py`) at true AUCs of
 .64, .80 and .94. Asked: intervals hold the truth in at least 93% of cases, from 20 groups on in at most 98%; tests
-reject at most 6% at 5% and 1.3% at 1%, and from 40 groups on at least 2.5%. With 1,000 cases a share of 95% is known to
-±1.4 points, one of 5% to ±1.4. `--cases N` takes another number of cases. With `--trainings`: two equal methods
+reject at most 6% at 5% and 1.3% at 1%, and from 40 groups on at least 2.5%. With 4,000 cases a share of 95% is known to
+±0.7 points, one of 5% to ±0.7. `--cases N` takes another number of cases. With `--trainings`: two equal methods
 of three trainings each, whose AUC differs between trainings by 0, .02 or .04 (asked are 3 to 7% at 5%).
 """
 
@@ -21,7 +21,7 @@ from few_people import DESIGNS, Design, gap_of, influences, people, trained, vid
 from m2f2bench.stats.clustered import auc_difference, auc_interval, trainings_difference
 
 AUCS, ALIKE = (0.64, 0.8, 0.94), (0.3, 0.8)
-CASES = sized(int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 1000, 5)
+CASES = sized(int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 4000, 5)
 SEED = 20261127
 
 

@@ -2,7 +2,7 @@
 
 Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53 (1997). An AUC differs from the truth
 by the sum of its clusters' influences: of a cluster's fakes, Σ (V10 - A) / M; of its reals, Σ (V01 - A) / N, with
-DeLong's placements V10 and V01, M fakes and N reals. Four things make it hold with few clusters, which 1,000
+DeLong's placements V10 and V01, M fakes and N reals. Four things make it hold with few clusters, which thousands of
 simulated cases of each design in `benchmarks/inference.py` show:
 
 - t quantiles with Satterthwaite's degrees of freedom. With the clusters' shares m of the units those of one class are

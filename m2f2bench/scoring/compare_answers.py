@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..cards.folders import EXPLANATION, HEATMAPS
+from ..core.arrays import Floats
 from ..core.errors import ScoreError
 from ..core.files import user_path
 from ..core.records import JUDGE, Score
@@ -112,7 +114,11 @@ class DrawnPair:
             return Difference(title, name, a, b, a - b)
         if len(mine) != len(theirs):
             return Difference(title, name, a, b, a - b, reason="no interval: the numbers of resamples differ")
-        return Difference(title, name, a, b, a - b, **bootstrap_difference(mine - theirs, a - b, level, self._same))
+        return Difference(title, name, a, b, a - b, **self._tested(mine - theirs, a - b, level))
+
+    def _tested(self, drawn: Floats, difference: float, level: float) -> dict[str, Any]:
+        """Return what `bootstrap_difference` returns; clusters of all questions count."""
+        return bootstrap_difference(drawn, difference, level, float(self.first.result.clusters["n"]), self._same)
 
 
 def _apart(first: Result, second: Result, name: str) -> str:

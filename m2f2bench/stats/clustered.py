@@ -5,9 +5,9 @@ by the sum of its clusters' influences: of a cluster's fakes, Σ (V10 - A) / M; 
 DeLong's placements V10 and V01, M fakes and N reals. Four things make it hold with few clusters, which thousands of
 simulated cases of each design in `benchmarks/inference.py` show:
 
-- t quantiles with Satterthwaite's degrees of freedom. With the clusters' shares m of the units those of one class are
-  (Σ m²)² / Σ m⁴ - 1 if the units of a cluster are alike, and 1 / Σ m² - 1 if they are as different as those of others
-  (Bell & McCaffrey, Survey Methodology 28, 2002): the mean of both is taken.
+- t quantiles with Satterthwaite's degrees of freedom: those of one class are one less than its effective number of
+  clusters, 1 / Σ m² with their shares m of its units (Bell & McCaffrey, Survey Methodology 28, 2002, for units that are
+  as different in a cluster as from others; where they are all alike there are fewer).
 - Each influence is divided by √(1 - m), since a large cluster pulls the AUC towards itself (the same; "CR2"). With
   clusters of equal size this is the factor I / (I - 1).
 - A prior: a small share of the variance that one cluster would have alone. Without it the interval is too short where
@@ -89,9 +89,7 @@ def effective(shares: Floats) -> float:
 
 def _freedom(shares: Floats) -> float:
     """Return the degrees of freedom of a variance over clusters with these shares; at least one half."""
-    squares = float((shares**2).sum())
-    alike = squares * squares / float((shares**4).sum())
-    return max((alike + effective(shares)) / 2.0 - 1.0, 0.5)
+    return max(effective(shares) - 1.0, 0.5)
 
 
 def _leverage(shares: Floats) -> Floats:

@@ -156,8 +156,8 @@ def method_in(pattern: str, names: Sequence[str]) -> str:
     if len(methods) > 1:
         listed = ", ".join(f"'{name}'" for name in methods[:3]) + ", …" * (len(methods) > 3)
         raise ScoreError(
-            f"'{pattern}' matches {len(methods)} detectors ({listed}): one pattern is the trainings of one detector, of "
-            f"one name or named X-seed0, X-seed1"
+            f"'{pattern}' matches {len(methods)} detectors ({listed}): one pattern is the trainings of one detector, "
+            f"which have one name, or X-seed0, X-seed1"
         )
     return methods[0]
 

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from ..metrics.detection.paired import Difference, holm
 from ..scoring.control_names import PREFIX
+from ..scoring.trainings import OVER
 from .table import Row, Table, TableColumn
 
 ALPHA = 0.05
@@ -75,7 +76,8 @@ def _how(found: Tested) -> str:
     n = sum(d is not None and d.p is not None for d in found.values())
     holm = f" after Holm's correction for {n} pairs" if n > 1 else ""
     left = len(found) - n
-    return f"paired tests, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
+    over = " over people and trainings" * any(d is not None and d.test.endswith(OVER) for d in found.values())
+    return f"paired tests{over}, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
 
 
 def _pairs(n: int) -> str:

@@ -19,10 +19,10 @@ from ..results.result import Result
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
 from .comparison import Comparison, Comparisons, distinct_names
-from .given import Data, Given, are_results, expand
+from .given import Data, Given, are_results, expand, matched
 from .scored import Source
 from .tasks import TASKS, about_answers, task_at
-from .trainings import compare_trainings, grouped
+from .trainings import by_pattern, compare_trainings, grouped
 
 
 @overload
@@ -84,7 +84,8 @@ def compare(
 
     AUC: DeLong, clustered (see `stats.clustered`). Accuracy: McNemar. All other metrics: the cluster bootstrap, with
     the same resamples for all detectors. With `seeds`, runs of one detector (or with names that differ in `-seed0`,
-    `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings. With more than
+    `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings. A pattern of paths
+    (`runs/a-seed*`, also in a mapping) is the trainings of one detector. With more than
     two detectors, Holm's correction over the pairs, separately for each metric. `against` keeps only the pairs with
     that detector. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not the same;
     for rows as `score` does. A CSV or TSV without a column `score` is wide: each further column of numbers is a
@@ -93,17 +94,28 @@ def compare(
     if len(places) == 1 and _is_folder(places[0]):
         if protocol is not None or dataset is not None or columns or names:
             raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
-        found = places[0]
+        whole = places[0]
         return (
-            compare_results(found, metrics, against, seeds)
-            if are_results(found)
-            else compare_folder(found, metrics, against, seeds)
+            compare_results(whole, metrics, against, seeds)
+            if are_results(whole)
+            else compare_folder(whole, metrics, against, seeds)
         )
-    given = expand(places, names, columns, about_answers(protocol))
+    found = matched(places)
+    patterned = any(one.pattern for one in found)
+    if patterned and names:
+        raise ScoreError("names are not for patterns: give a mapping {name: pattern}")
+    answers = about_answers(protocol)
+    if patterned:
+        parts = [(one, expand([one.value], (), columns, answers)) for one in found]
+        given = [item for _, own in parts for item in own]
+        patterns = [(one.pattern, one.name) for one, own in parts for _ in own]
+    else:
+        given, patterns = expand(places, names, columns, answers), []
     require_files(columns, [str(one.place) for one in given])
-    if len(given) < 2:
+    if len(given) < 2 and not patterned:
         _refuse_one(given)
-    return _compare(given, Source(protocol, dataset, split, columns=columns), load_metrics(metrics), against, seeds)
+    source = Source(protocol, dataset, split, columns=columns)
+    return _compare(given, source, load_metrics(metrics), against, seeds, patterns)
 
 
 def _refuse_one(given: Sequence[Given]) -> NoReturn:
@@ -127,16 +139,22 @@ def _is_folder(value: Any) -> bool:
 
 
 def _compare(
-    given: Sequence[Given], source: Source, metrics: Sequence[str], against: str, seeds: bool = False
+    given: Sequence[Given],
+    source: Source,
+    metrics: Sequence[str],
+    against: str,
+    seeds: bool = False,
+    patterns: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
     own = source.protocol if source.protocol is not None else given[0].own.protocol
     task = task_at(given[0].place, own)
     loaded = [task.load(one.place, one.source(source)) for one in given]
     names = [one.name or str(found.detector) for one, found in zip(given, loaded, strict=True)]
-    if seeds:
+    if seeds or patterns:
         if task.name != DETECTION:
             raise ScoreError(f"trainings are compared by P(fake) of frames, not by {task.items} of another task")
-        return compare_trainings(grouped(names, loaded), metrics, against)
+        methods = grouped(names, loaded) if seeds else by_pattern(patterns, names, loaded)
+        return compare_trainings(methods, metrics, against)
     if any(isinstance(one.place, InMemory) for one in given) and len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ScoreError(f"two detectors are named '{twice}': give names=[…], or a mapping {{name: data}}")

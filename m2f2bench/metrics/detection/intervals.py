@@ -288,6 +288,18 @@ def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
     return m.pairs
 
 
+def picked(name: str, cut: Cut) -> bool:
+    """Return whether a metric's threshold is chosen on the scores that it judges."""
+    return at_threshold(name) and cut.oracle
+
+
+def biases(name: str, cut: Cut) -> float:
+    """Return how many times the resamples' bias is subtracted from a metric's interval."""
+    if metric_of(name).biased or (picked(name, cut) and cut.how == "best" and cut.maximise == name):
+        return 2.0
+    return 1.0 if picked(name, cut) else 0.0
+
+
 @dataclass(frozen=True)
 class _Judge:
     """Scores of one group: checks that a value is defined, and gives its interval."""
@@ -311,14 +323,7 @@ class _Judge:
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
     def _picked(self, name: str) -> bool:
-        """Return whether the metric's threshold is chosen on the scores that it judges."""
-        return at_threshold(name) and self.cut.oracle
-
-    def _biases(self, name: str) -> float:
-        """Return how many times the resamples' bias is subtracted from a metric's interval."""
-        if metric_of(name).biased or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
-            return 2.0
-        return 1.0 if self._picked(name) else 0.0
+        return picked(name, self.cut)
 
     def _undefined(self, name: str, value: float) -> str:
         """Return why a metric has no value; empty if it has one."""
@@ -351,7 +356,7 @@ class _Judge:
         if drawn is None or why:
             return None, why
         defined = drawn[~np.isnan(drawn)]
-        defined = defined - self._biases(name) * (defined.mean() - value)
+        defined = defined - biases(name, self.cut) * (defined.mean() - value)
         tail = expanded_tail(level, groups_of(self.units, self.group, name))
         low, high = np.clip(np.quantile(defined, [tail, 1.0 - tail]), least, greatest)
         if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:

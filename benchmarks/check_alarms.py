@@ -3,7 +3,7 @@
 Simulated releases of each design (see `tests/helpers/few_people.py`) at an AUC of .9; the scores then and now correlate
 by .8. *Alarms*: equal detectors that fail, all main metrics of protocol `frame` together (asked: at most 5%). *Passes*:
 of detectors whose AUC is worse by exactly the margin, those that `check --margin` passes (at most 5%). *Shown*: of
-equal detectors, those that it passes. With 500 cases a share of 5% is known to ±1.9 points. `--cases N` takes another
+equal detectors, those that it passes. With 300 cases a share of 5% is known to ±2.5 points. `--cases N` takes another
 number.
 """
 
@@ -27,7 +27,7 @@ from m2f2bench.metrics.names import OVERALL
 from m2f2bench.metrics.registry import metric_of
 from m2f2bench.runs.check import decided, shown
 
-CASES = sized(int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 500, 2)
+CASES = sized(int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 300, 2)
 MAIN = [name for name in DETECTION_METRICS if metric_of(name).headline]
 AUC, CHANCE, ALIKE, SEED = 0.9, 0.05, 0.8, 20261127
 MARGINS = (0.02, 0.05)

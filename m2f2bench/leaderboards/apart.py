@@ -12,6 +12,7 @@ from types import MappingProxyType
 from ..metrics.detection.paired import Difference
 from ..metrics.registry import title
 from ..scoring.control_names import PREFIX
+from ..scoring.trainings import OVER
 from ..stats.multiplicity import holm
 from .table import Row, Table, TableColumn
 
@@ -97,7 +98,8 @@ def _how(found: Tested) -> str:
     n = sum(d is not None and d.p is not None for d in found.values())
     holm = f" after Holm's correction for {n} pairs" if n > 1 else ""
     left = len(found) - n
-    return f"paired tests, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
+    over = " over people and trainings" * any(d is not None and d.test.endswith(OVER) for d in found.values())
+    return f"paired tests{over}, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
 
 
 def _pairs(n: int) -> str:

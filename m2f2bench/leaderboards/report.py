@@ -18,6 +18,8 @@ from ..results.result import Result
 from ..results.signature import place_of, share
 from ..scoring.comparison import Comparison, margin_text, smallest_text
 from ..scoring.finding import finding
+from ..scoring.pooled import count_of, count_text
+from .table import ONE, SEVERAL
 from .text import (
     by_reason,
     clusters_line,
@@ -131,7 +133,7 @@ def _by_group(
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [*result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines = [*_pooled(result), *result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
     lines += holes_line(result, "frames", "score")
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
@@ -142,6 +144,19 @@ def _how(result: Result) -> list[str]:
             )
         lines += [at, *transfer_lines(result)]
     return lines + clusters_line(result, f"{unit}s")
+
+
+def _pooled(result: Result) -> list[str]:
+    """Return of how many trainings a result is, and what ± is; empty for a detector that is none."""
+    count = count_of(result)
+    if count is None:
+        return []
+    if count == 1:
+        return [ONE]
+    found = result.details["trainings"]
+    seeds = [seed for seed in found["seeds"] if seed]
+    named = f" (seeds {', '.join(seeds)})" if len(seeds) == count else ""
+    return [f"{count_text([count])}{named}; {SEVERAL}"]
 
 
 def headline_groups(result: Result) -> list[tuple[str, Mapping[str, dict[str, Score]], list[str]]]:
@@ -316,6 +331,7 @@ def _trainings(found: Comparison) -> list[str]:
     lines = []
     for name, one in found.trainings.items():
         text = "one training: how much another would differ is taken from the others"
+        text = "no training: it is compared as it is" if one.get("fixed") else text
         if one["deviation"] is not None:
             each = ", ".join(f"{value:.3f}" for value in one["values"])
             text = f"{one['n']} trainings, {title(one['metric'])} {one['mean']:.3f} ± {one['deviation']:.3f} ({each})"

@@ -19,6 +19,7 @@ from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, measure_signature, place_of, short
 from ..scoring.controls import known_to
+from ..scoring.pooled import count_of, count_text
 
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 """Fields that results of one detector share: all but the machine that it ran on and its coverage of a dataset."""
@@ -85,7 +86,8 @@ class Cell:
     `coverage` is of units, `frame_coverage` of frames (None if the result does not have it). `domain` is `dataset` if
     the detector was trained on this dataset, `corpus` if it was trained on another of the same people and videos,
     `people` if it was trained on another corpus and some people are in both, else empty. `best`: paired tests show
-    that it is better than every other of its column.
+    that it is better than every other of its column. `trainings`: of how many trainings it is the mean; None if the
+    detector is no training.
     """
 
     score: Score
@@ -94,6 +96,7 @@ class Cell:
     signature: str
     best: bool = False
     frame_coverage: float | None = None
+    trainings: int | None = None
 
     @property
     def in_domain(self) -> bool:
@@ -131,6 +134,16 @@ class Row:
     cells: tuple[Cell | None, ...]
     rank: int | None
     knows: str = ""
+
+    @property
+    def trainings(self) -> tuple[int, ...]:
+        """The different numbers of trainings of its cells, from few to many; empty if it is no training."""
+        return tuple(sorted({cell.trainings for cell in self.cells if cell and cell.trainings}))
+
+    @property
+    def trained(self) -> str:
+        """How many trainings it has, in words; empty for a control or a detector that is not trained."""
+        return count_text(self.trainings)
 
     @property
     def values(self) -> list[float | None]:
@@ -245,6 +258,19 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
     return rows if key is None else _ranked(rows, columns, key)
 
 
+ONE = "one training: another seed would give another number, which intervals and tests of this row do not say"
+SEVERAL = (
+    "±: standard deviation between trainings, whose mean the number is; intervals and tests are over people and "
+    "trainings"
+)
+
+
+def trainings_notes(table: Table) -> list[str]:
+    """Return what the numbers of trainings in a table mean; empty if no row is a training."""
+    counts = {count for row in table.rows for count in row.trainings}
+    return [SEVERAL] * (max(counts, default=0) > 1) + [ONE] * (1 in counts)
+
+
 def legends(table: Table) -> dict[str, str]:
     """Return the marks of in-domain numbers in a table, with their meaning."""
     found = {cell.domain for cell in table.cells}
@@ -279,7 +305,8 @@ def _cell(column: TableColumn, results: Sequence[Result], looked_up: LookUp) -> 
             score = groups.get(column.method, {}).get(column.metric)
             if score is not None:
                 domain = domain_of(result, *looked_up)
-                return Cell(score, result.coverage, domain, result.signature, frame_coverage=result.frame_coverage)
+                what = (score, result.coverage, domain, result.signature)
+                return Cell(*what, frame_coverage=result.frame_coverage, trainings=count_of(result))
     return None
 
 

@@ -22,10 +22,10 @@ from ..results.stored import read_stored
 from .across import over_datasets
 from .comparison import Comparison, Comparisons, distinct_names
 from .correction import corrected
-from .given import Data, Given, are_results, expand
+from .given import Data, Given, are_results, expand, matched
 from .scored import Source
 from .tasks import TASKS, about_answers, task_at
-from .trainings import compare_trainings, grouped
+from .trainings import by_pattern, compare_trainings, grouped
 
 
 @overload
@@ -91,7 +91,8 @@ def compare(
 
     AUC: DeLong, clustered (see `stats.clustered`). Accuracy: McNemar. All other metrics: the cluster bootstrap, with
     the same resamples for all detectors. With `seeds`, runs of one detector (or with names that differ in `-seed0`,
-    `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings.
+    `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings. A pattern of paths
+    (`runs/a-seed*`, also in a mapping) is the trainings of one detector.
 
     The protocol's primary metric decides: Holm's correction over its pairs, and over datasets where there are several.
     All else is exploratory, with Benjamini and Hochberg's. With a `margin`, above 0 and below 1, two one-sided tests at
@@ -103,18 +104,28 @@ def compare(
     if len(places) == 1 and _is_folder(places[0]):
         if protocol is not None or dataset is not None or columns or names:
             raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
-        found = places[0]
+        whole = places[0]
         return (
-            compare_results(found, metrics, against, seeds, margin)
-            if are_results(found)
-            else compare_folder(found, metrics, against, seeds, margin)
+            compare_results(whole, metrics, against, seeds, margin)
+            if are_results(whole)
+            else compare_folder(whole, metrics, against, seeds, margin)
         )
-    given = expand(places, names, columns, about_answers(protocol))
+    found = matched(places)
+    patterned = any(one.pattern for one in found)
+    if patterned and names:
+        raise ScoreError("names are not for patterns: give a mapping {name: pattern}")
+    answers = about_answers(protocol)
+    if patterned:
+        parts = [(one, expand([one.value], (), columns, answers)) for one in found]
+        given = [item for _, own in parts for item in own]
+        patterns = [(one.pattern, one.name) for one, own in parts for _ in own]
+    else:
+        given, patterns = expand(places, names, columns, answers), []
     require_files(columns, [str(one.place) for one in given])
-    if len(given) < 2:
+    if len(given) < 2 and not patterned:
         _refuse_one(given)
     source = Source(protocol, dataset, split, columns=columns)
-    return _compare(given, source, load_metrics(metrics), against, seeds, wanted_margin(margin))
+    return _compare(given, source, load_metrics(metrics), against, seeds, patterns, wanted_margin(margin))
 
 
 def _refuse_one(given: Sequence[Given]) -> NoReturn:
@@ -143,16 +154,18 @@ def _compare(
     metrics: Sequence[str],
     against: str,
     seeds: bool = False,
+    patterns: Sequence[tuple[str, str]] = (),
     margin: float | None = None,
 ) -> Comparison:
     own = source.protocol if source.protocol is not None else given[0].own.protocol
     task = task_at(given[0].place, own)
     loaded = [task.load(one.place, one.source(source)) for one in given]
     names = [one.name or str(found.detector) for one, found in zip(given, loaded, strict=True)]
-    if seeds:
+    if seeds or patterns:
         if task.name != DETECTION:
             raise ScoreError(f"trainings are compared by P(fake) of frames, not by {task.items} of another task")
-        return compare_trainings(grouped(names, loaded), metrics, against, margin)
+        methods = grouped(names, loaded) if seeds else by_pattern(patterns, names, loaded)
+        return compare_trainings(methods, metrics, against, margin)
     if any(isinstance(one.place, InMemory) for one in given) and len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ScoreError(f"two detectors are named '{twice}': give names=[…], or a mapping {{name: data}}")
@@ -202,5 +215,5 @@ def _compare_groups(
     if not several:
         raise ScoreError(f"no two runs {where} have the same frames and protocol: nothing to compare")
     known, wanted = load_metrics(metrics), wanted_margin(margin)
-    found = [_compare(group, Source(), known, against, seeds, wanted) for group in several]
+    found = [_compare(group, Source(), known, against, seeds, (), wanted) for group in several]
     return over_datasets(corrected(found))

@@ -17,6 +17,7 @@ from ..results.in_memory import InMemory
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
+from ..stats.margin import of_interval
 from ..stats.power import LEVEL
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
@@ -128,9 +129,13 @@ class DrawnPair:
             return Difference(title, name, a, b, a - b)
         if len(mine) != len(theirs):
             return Difference(title, name, a, b, a - b, reason="no interval: the numbers of resamples differ")
-        found = bootstrap_difference(mine - theirs, a - b, level, self._same)
-        tests = None if margin is None or "ci" not in found else margin_of_draws(mine - theirs, margin, name, alpha)
-        return Difference(title, name, a, b, a - b, **found, margin=tests)
+        groups = float(self.first.result.clusters["n"])
+        found = bootstrap_difference(mine - theirs, a - b, level, groups, self._same)
+        if "ci" in found:
+            found["scaled"] = of_interval(found["ci"], a - b, level, groups)
+            if margin is not None:
+                found["margin"] = margin_of_draws(mine - theirs, margin, name, groups, alpha)
+        return Difference(title, name, a, b, a - b, **found)
 
 
 def _apart(first: Result, second: Result, name: str) -> str:

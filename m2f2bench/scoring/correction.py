@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import NormalDist
 
 from ..metrics.detection.margins import Margin
 from ..metrics.detection.paired import Difference
-from ..stats.margin import Scaled, smallest_found
+from ..stats.margin import smallest_found
 from ..stats.multiplicity import Ps, benjamini_hochberg, bounds, holm
 from .comparison import Comparison
 from .finding import finding
@@ -83,13 +82,7 @@ def _adjusted(
 
 def _smallest(d: Difference, level: float, tests: int) -> float | None:
     """Return the difference that would be found in 80% of cases after the correction for so many tests."""
-    scaled = d.scaled
-    if scaled is None:
-        if d.ci is None or d.ci[0] == d.ci[1]:
-            return None
-        error = (d.ci[1] - d.ci[0]) / 2.0 / NormalDist().inv_cdf(1.0 - level / 2.0)
-        scaled = Scaled(d.difference or 0.0, error)
-    return smallest_found(scaled, level / tests)
+    return None if d.scaled is None or not d.scaled.error else smallest_found(d.scaled, level / tests)
 
 
 def _margins(family: Sequence[Margin | None], exploratory: bool) -> list[Margin | None]:

@@ -49,6 +49,14 @@ class OneSided(NamedTuple):
     ci: tuple[float, float]
 
 
+def of_interval(ci: tuple[float, float], difference: float, level: float, groups: float) -> Scaled:
+    """Return a difference with the standard error that its interval over so many `groups` at `level` has."""
+    from scipy.stats import t
+
+    freedom = max(groups - 1.0, 0.5)
+    return Scaled(difference, (ci[1] - ci[0]) / 2.0 / float(t.ppf(0.5 + level / 2.0, freedom)), freedom)
+
+
 def distance(pair: OnScale, difference: float) -> float:
     """Return how many standard errors two AUCs are above the points with `difference` (in -1 … 1); negative below."""
     if difference > 0.0:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from ...core.arrays import Floats
 from ...core.errors import ScoreError
-from ...stats.margin import Scaled, one_sided, smallest_margin
-from ...stats.power import LEVEL, POWER
+from ...stats.bootstrap import expanded_p, expanded_tail
+from ...stats.margin import Scaled, of_interval, one_sided, smallest_margin
+from ...stats.power import LEVEL
 from ..registry import known_metric
 
 EQUIVALENT, FIRST, SECOND, UNDECIDED = "equivalent", "first no worse", "second no worse", "undecided"
@@ -99,18 +99,28 @@ def margin_of(found: Scaled, margin: float, metric: str, alpha: float = LEVEL) -
     return Margin(margin, *_directed(metric, tested.low, tested.high), tested.ci, smallest_margin(found, alpha))
 
 
-def margin_of_draws(drawn: Floats, margin: float, metric: str, alpha: float = LEVEL) -> Margin | None:
-    """Return the tests of a margin from a difference in each resample [B]: percentile intervals; None without any."""
+def margin_of_draws(drawn: Floats, margin: float, metric: str, groups: float, alpha: float = LEVEL) -> Margin | None:
+    """Return the tests of a margin from a difference in each resample [B]; None without any.
+
+    They are those of expanded percentile intervals over so many `groups` (see `stats.bootstrap.expanded_tail`).
+    """
     defined = drawn[~np.isnan(drawn)]
     n = len(defined)
     if not n:
         return None
-    low, high = ((1 + int(beyond.sum())) / (1 + n) for beyond in (defined <= -margin, defined >= margin))
-    ends = np.quantile(defined, [alpha, 1.0 - alpha])
-    normal = NormalDist()
-    times = (normal.inv_cdf(1.0 - alpha) + normal.inv_cdf(POWER)) / (2.0 * normal.inv_cdf(1.0 - alpha))
-    smallest = times * float(ends[1] - ends[0])
-    return Margin(margin, *_directed(metric, min(low, 1.0), min(high, 1.0)), (float(ends[0]), float(ends[1])), smallest)
+    low, high = (
+        _expanded((1 + int(beyond.sum())) / (1 + n), groups) for beyond in (defined <= -margin, defined >= margin)
+    )
+    tail = expanded_tail(1.0 - 2.0 * alpha, groups)
+    ends = np.quantile(defined, [tail, 1.0 - tail])
+    ci = (float(ends[0]), float(ends[1]))
+    smallest = smallest_margin(of_interval(ci, 0.0, 1.0 - 2.0 * alpha, groups), alpha)
+    return Margin(margin, *_directed(metric, low, high), ci, smallest)
+
+
+def _expanded(p: float, groups: float) -> float:
+    """Return a one-sided p of the expanded interval from that of the plain one."""
+    return expanded_p(2.0 * p, groups) / 2.0 if p <= 0.5 else 1.0 - expanded_p(2.0 * (1.0 - p), groups) / 2.0
 
 
 def _directed(metric: str, low: float, high: float) -> tuple[float, float]:

@@ -15,15 +15,27 @@ from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE
 from ...core.rows import Units
+from ...stats.bootstrap import expanded_p, expanded_tail
 from ...stats.clustered import Influence, auc_difference, crossed_square
-from ...stats.margin import Scaled
+from ...stats.margin import Scaled, of_interval
 from ...stats.multiplicity import bounds, holm
 from ...stats.power import LEVEL
 from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
-from .intervals import NO_SPREAD, influence_of, members, pick_threshold, refused, resample, too_few, too_fine, trials
+from .intervals import (
+    NO_SPREAD,
+    groups_of,
+    influence_of,
+    members,
+    pick_threshold,
+    refused,
+    resample,
+    too_few,
+    too_fine,
+    trials,
+)
 from .margins import Margin, margin_of, margin_of_draws
 from .sample import plain
 from .values import Cut, Values
@@ -87,6 +99,7 @@ class Judged:
             for group, own in values.items()
         }
         self.members = cache(partial(members, units))
+        self.groups = cache(partial(groups_of, units))
         self._influences: dict[str, Influence] = {}
 
     @cached_property
@@ -205,10 +218,17 @@ class Paired:
             return {"reason": why}
         n = trials(self.first.units, group, name, self.first.threshold)
         drawn = drawn - self.shift(group, name, drawn, difference)
-        found = bootstrap_difference(drawn, difference, rules.level, self.same, n)
-        if self._margin is not None and "ci" in found:  # without an interval nothing is shown
-            found["margin"] = margin_of_draws(drawn, self._margin, name, self._alpha)
+        groups = self.groups(group, name)
+        found = bootstrap_difference(drawn, difference, rules.level, groups, self.same, n)
+        if "ci" in found:  # without an interval nothing is shown
+            found["scaled"] = of_interval(found["ci"], difference, rules.level, groups)
+            if self._margin is not None:
+                found["margin"] = margin_of_draws(drawn, self._margin, name, groups, self._alpha)
         return found
+
+    def groups(self, group: str, name: str) -> float:
+        """Return the effective number of clusters behind the resamples; see `intervals.groups_of`."""
+        return self.first.groups(group, name)
 
     def _mcnemar(self, name: str) -> dict[str, Any]:
         """Return McNemar's test of the decisions: exact if units are independent, otherwise with clusters as units.
@@ -241,20 +261,21 @@ def sides(drawn: Floats) -> tuple[int, int, int]:
     return int((drawn <= NO_SPREAD).sum()), int((drawn >= -NO_SPREAD).sum()), len(drawn)
 
 
-def tail_p(tail: int, n: int) -> float:
-    """Return the two-sided p of a difference that crosses or equals zero in `tail` of n resamples."""
-    return min(1.0, 2.0 * (1 + tail) / (1 + n))
+def tail_p(tail: int, n: int, groups: float) -> float:
+    """Return the two-sided p of a difference that crosses or equals zero in `tail` of n resamples of `groups`."""
+    return expanded_p(min(1.0, 2.0 * (1 + tail) / (1 + n)), groups)
 
 
 def bootstrap_difference(
-    drawn: Floats, difference: float, level: float, same: bool = False, n_trials: int = 0
+    drawn: Floats, difference: float, level: float, groups: float, same: bool = False, n_trials: int = 0
 ) -> dict[str, Any]:
     """Return `ci`, `p`, `bound`, `draws` and `test` of a difference from its values [B] in each resample.
 
-    `ci` is the percentile interval; `p` is two-sided, for the interval that just reaches zero; it is an upper
-    bound if no resample does. `same`: both detectors gave the same scores, so the difference is zero. If all resamples
-    agree, the spread is unknown: there is no interval, and p is at most that of `n_trials` trials with the same outcome
-    (see `intervals.trials`), each with a chance of at most max(0.5, 1 - |difference|).
+    `ci` is the expanded percentile interval over so many `groups` (see `stats.bootstrap.expanded_tail`); `p` is
+    two-sided, for the interval that just reaches zero; it is an upper bound if no resample does. `same`: both detectors
+    gave the same scores, so the difference is zero. If all resamples agree, the spread is unknown: there is no
+    interval, and p is at most that of `n_trials` trials with the same outcome (see `intervals.trials`), each with a
+    chance of at most max(0.5, 1 - |difference|).
     """
     below, above, n = sides(drawn)
     if n == 0:
@@ -264,12 +285,13 @@ def bootstrap_difference(
     if np.ptp(defined) < NO_SPREAD:
         if abs(difference) < NO_SPREAD:
             return {**found, "p": 1.0, **({"ci": (0.0, 0.0)} if same else {"reason": AGREE})}
-        p = min(1.0, 2.0 * max(0.5, 1.0 - abs(difference)) ** n_trials) if n_trials else tail_p(0, n)
+        p = min(1.0, 2.0 * max(0.5, 1.0 - abs(difference)) ** n_trials) if n_trials else tail_p(0, n, groups)
         return {**found, "p": p, "bound": True, "reason": AGREE}
-    low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    cut = expanded_tail(level, groups)
+    low, high = np.quantile(defined, [cut, 1.0 - cut])
     ci = (min(float(low), difference), max(float(high), difference))
     tail = min(below, above)
-    return {**found, "ci": ci, "p": tail_p(tail, n), "bound": tail == 0}
+    return {**found, "ci": ci, "p": tail_p(tail, n, groups), "bound": tail == 0}
 
 
 def p_text(p: float, bound: bool = False) -> str:

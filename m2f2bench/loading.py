@@ -159,7 +159,8 @@ def with_metrics(card: Q) -> Q:
         known = known_metric(name)
         if known is not None and known.of != wanted:
             raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
-    return card.model_copy(update={"metrics": names, "described": described})
+    primary = None if card.primary is None else names[card.metrics.index(card.primary)]
+    return card.model_copy(update={"metrics": names, "described": described, "primary": primary})
 
 
 def load_metrics(references: Sequence[str]) -> list[str]:

@@ -179,7 +179,7 @@ def compare(
             "--metric",
             "-m",
             autocompletion=complete.metrics,
-            help="Name or FILE.py:NAME. Default for two runs: all; for more: the first.",
+            help="Name or FILE.py:NAME. Default for two runs: all; for more: the primary one.",
         ),
     ] = None,
     methods: Annotated[
@@ -187,6 +187,10 @@ def compare(
     ] = False,
     against: Annotated[str, Option(metavar="NAME", help="Only pairs with this detector.")] = "",
     seeds: SeedsOption = False,
+    margin: Annotated[
+        float | None,
+        Option(help="The largest difference that does not matter: also test equivalence within it, and no worse."),
+    ] = None,
     column: ColumnOption = None,
     signatures: SignaturesOption = None,
     cards: CardsOption = None,
@@ -200,25 +204,25 @@ def compare(
     from ..loading import load_metrics
     from ..results.read_rows import SUFFIXES
     from ..scoring import compare as comparer
+    from ..scoring.comparison import Comparisons
 
     metrics = load_metrics(metric or ())
     one_file = len(runs) == 1 and (runs[0].suffix in SUFFIXES or is_pattern(runs[0]))
+    found: Comparisons
     if len(runs) > 1 or one_file:
         source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
-        found = [comparer.compare(*runs, **source, metrics=metrics, against=against, seeds=seeds)]
+        source |= {"metrics": metrics, "against": against, "seeds": seeds, "margin": margin}
+        found = Comparisons([comparer.compare(*runs, **source)])
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs, or one CSV: name each of them")
     else:
-        found = comparer.compare_folder(runs[0], metrics, against, seeds)
+        found = comparer.compare_folder(runs[0], metrics, against, seeds, margin)
     if as_json:
-        objects = [comparison.to_json() for comparison in found]
-        echo_json(objects[0] if len(runs) > 1 or one_file else objects)
+        echo_json(found[0].to_json() if len(runs) > 1 or one_file else found.to_json())
         return
     printed = with_signatures(signatures)
-    from ..scoring.across import possible
-
     texts = [describe_comparison(one, metrics, methods, printed) for one in found]
-    texts += [one.markdown() for one in possible(found, metrics[0] if metrics else "")]
+    texts += [one.markdown() for one in found.over_datasets]
     show("\n".join(texts), printed)
 
 

@@ -229,9 +229,14 @@ def build_board(
         tuple(mark_best(method_table(group), evidence) for group in methods.values()),
         tuple(_curves(results, evidence)),
         tuple(published),
-        told_apart(table, _Tests(table, evidence).pairs),
+        told_apart(table, _Tests(table, evidence).pairs, _declared(results)),
         tuple(_few(table, results)),
     )
+
+
+def _declared(results: Sequence[Result]) -> dict[str, str]:
+    """Return the primary metric of each protocol that declares one."""
+    return {r.protocol: str(r.protocol_card["primary"]) for r in results if r.protocol_card.get("primary")}
 
 
 def _few(table: Table, results: Sequence[Result]) -> list[str]:

@@ -206,11 +206,13 @@ def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
 
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
-    """Return the main metrics of a single dataset and protocol, or of several the first of each."""
+    """Return the main metrics of a single dataset and protocol, the primary one first, or of several that of each."""
     last = {(r.dataset, r.protocol, r.split): r for r in results}
     columns = []
     for (dataset, protocol, split), result in last.items():
         main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
+        if (primary := result.protocol_card.get("primary")) in result.metrics:
+            main = [primary, *(m for m in main if m != primary)]
         for metric in main if len(last) == 1 else main[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns

@@ -12,13 +12,16 @@ from ..core.arguments import checked
 from ..core.errors import ScoreError
 from ..core.files import user_path
 from ..loading import load_metrics
+from ..metrics.detection.margins import wanted_margin
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
 from ..results.read_rows import SUFFIXES
 from ..results.result import Result
 from ..results.signature import measure_signature
 from ..results.stored import read_stored
+from .across import over_datasets
 from .comparison import Comparison, Comparisons, distinct_names
+from .correction import corrected
 from .given import Data, Given, are_results, expand, matched
 from .scored import Source
 from .tasks import TASKS, about_answers, task_at
@@ -39,6 +42,7 @@ def compare(
     metrics: Sequence[str] = ...,
     against: str = ...,
     seeds: bool = ...,
+    margin: float | None = ...,
 ) -> Comparison: ...
 @overload
 def compare(
@@ -53,6 +57,7 @@ def compare(
     metrics: Sequence[str] = ...,
     against: str = ...,
     seeds: bool = ...,
+    margin: float | None = ...,
 ) -> Comparison: ...
 @overload
 def compare(
@@ -62,6 +67,7 @@ def compare(
     metrics: Sequence[str] = ...,
     against: str = ...,
     seeds: bool = ...,
+    margin: float | None = ...,
 ) -> Comparisons: ...
 @checked
 def compare(
@@ -74,6 +80,7 @@ def compare(
     metrics: Sequence[str] = (),
     against: str = "",
     seeds: bool = False,
+    margin: float | None = None,
 ) -> Comparison | Comparisons:
     """Compare detectors in pairs, all on the same frames (or questions).
 
@@ -85,8 +92,11 @@ def compare(
     AUC: DeLong, clustered (see `stats.clustered`). Accuracy: McNemar. All other metrics: the cluster bootstrap, with
     the same resamples for all detectors. With `seeds`, runs of one detector (or with names that differ in `-seed0`,
     `-seed1`, … alone) are its trainings: means over them are compared, over people and trainings. A pattern of paths
-    (`runs/a-seed*`, also in a mapping) is the trainings of one detector. With more than
-    two detectors, Holm's correction over the pairs, separately for each metric. `against` keeps only the pairs with
+    (`runs/a-seed*`, also in a mapping) is the trainings of one detector.
+
+    The protocol's primary metric decides: Holm's correction over its pairs, and over datasets where there are several.
+    All else is exploratory, with Benjamini and Hochberg's. With a `margin`, above 0 and below 1, two one-sided tests at
+    5% say whether two are equivalent within it, or one no worse than the other. `against` keeps only the pairs with
     that detector. Raises ScoreError, naming the fields that differ, if protocol, data or coverage are not the same;
     for rows as `score` does. A CSV or TSV without a column `score` is wide: each further column of numbers is a
     detector of that name.
@@ -96,9 +106,9 @@ def compare(
             raise ScoreError("names, protocol, dataset and columns need two or more runs: name each of them")
         whole = places[0]
         return (
-            compare_results(whole, metrics, against, seeds)
+            compare_results(whole, metrics, against, seeds, margin)
             if are_results(whole)
-            else compare_folder(whole, metrics, against, seeds)
+            else compare_folder(whole, metrics, against, seeds, margin)
         )
     found = matched(places)
     patterned = any(one.pattern for one in found)
@@ -115,7 +125,7 @@ def compare(
     if len(given) < 2 and not patterned:
         _refuse_one(given)
     source = Source(protocol, dataset, split, columns=columns)
-    return _compare(given, source, load_metrics(metrics), against, seeds, patterns)
+    return _compare(given, source, load_metrics(metrics), against, seeds, patterns, wanted_margin(margin))
 
 
 def _refuse_one(given: Sequence[Given]) -> NoReturn:
@@ -145,6 +155,7 @@ def _compare(
     against: str,
     seeds: bool = False,
     patterns: Sequence[tuple[str, str]] = (),
+    margin: float | None = None,
 ) -> Comparison:
     own = source.protocol if source.protocol is not None else given[0].own.protocol
     task = task_at(given[0].place, own)
@@ -154,17 +165,20 @@ def _compare(
         if task.name != DETECTION:
             raise ScoreError(f"trainings are compared by P(fake) of frames, not by {task.items} of another task")
         methods = grouped(names, loaded) if seeds else by_pattern(patterns, names, loaded)
-        return compare_trainings(methods, metrics, against)
+        return compare_trainings(methods, metrics, against, margin)
     if any(isinstance(one.place, InMemory) for one in given) and len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ScoreError(f"two detectors are named '{twice}': give names=[…], or a mapping {{name: data}}")
-    return task.test(
-        dict(zip(distinct_names(names, [one.origin for one in given]), loaded, strict=True)), metrics, against
-    )
+    named = dict(zip(distinct_names(names, [one.origin for one in given]), loaded, strict=True))
+    return task.test(named, metrics, against, margin)
 
 
 def compare_folder(
-    folder: str | Path, metrics: Sequence[str] = (), against: str = "", seeds: bool = False
+    folder: str | Path,
+    metrics: Sequence[str] = (),
+    against: str = "",
+    seeds: bool = False,
+    margin: float | None = None,
 ) -> Comparisons:
     """Compare each set of two or more comparable runs in a folder that `run` wrote with --out."""
     root = user_path(folder)
@@ -172,24 +186,34 @@ def compare_folder(
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:
             groups.setdefault(measure_signature(stored.result.measured), []).append(Given(stored.path))
-    return _compare_groups(groups, f"in '{root}'", metrics, against, seeds)
+    return _compare_groups(groups, f"in '{root}'", metrics, against, seeds, margin)
 
 
 def compare_results(
-    results: Sequence[Result], metrics: Sequence[str] = (), against: str = "", seeds: bool = False
+    results: Sequence[Result],
+    metrics: Sequence[str] = (),
+    against: str = "",
+    seeds: bool = False,
+    margin: float | None = None,
 ) -> Comparisons:
     """Compare each set of two or more comparable results."""
     groups: dict[str, list[Given]] = {}
     for result, given in zip(results, expand([results]), strict=True):
         groups.setdefault(measure_signature(result.measured), []).append(given)
-    return _compare_groups(groups, "of these results", metrics, against, seeds)
+    return _compare_groups(groups, "of these results", metrics, against, seeds, margin)
 
 
 def _compare_groups(
-    groups: Mapping[str, Sequence[Given]], where: str, metrics: Sequence[str], against: str, seeds: bool = False
+    groups: Mapping[str, Sequence[Given]],
+    where: str,
+    metrics: Sequence[str],
+    against: str,
+    seeds: bool,
+    margin: float | None,
 ) -> Comparisons:
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
         raise ScoreError(f"no two runs {where} have the same frames and protocol: nothing to compare")
-    known = load_metrics(metrics)
-    return Comparisons(_compare(group, Source(), known, against, seeds) for group in several)
+    known, wanted = load_metrics(metrics), wanted_margin(margin)
+    found = [_compare(group, Source(), known, against, seeds, (), wanted) for group in several]
+    return over_datasets(corrected(found))

@@ -46,7 +46,8 @@ from ..results.signature import (
 from ..results.store import PREDICTIONS
 from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
 from ..results.units import CROSSED, clusters, to_units
-from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
+from .comparison import Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
+from .correction import corrected
 from .scored import OWN, Origin, Scored, Source, stored_origin
 
 CLEARLY_BELOW = 0.45
@@ -331,20 +332,23 @@ def described_clusters(units: Units) -> dict[str, Any]:
     return found
 
 
-def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = (), against: str = "") -> Comparison:
+def compare_rows(
+    evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = (), against: str = "", margin: float | None = None
+) -> Comparison:
     """Compare rows by the detector's name; see `compare`."""
     for (one, first), (other, second) in combinations(evidence.items(), 2):
         refuse_incomparable(one, first, other, second)
     any_one = next(iter(evidence.values()))
     rules = any_one.protocol.bootstrap
     shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
-    names = all_metrics(chosen_metrics(metrics, shared), any_one.cut)
+    primary = any_one.protocol.main_metric
+    names = all_metrics(chosen_metrics(metrics, shared, primary), any_one.cut)
     judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}
     chosen = pairs_of(list(judged), against)
-    tested = differences([Paired(judged[a], judged[b]) for a, b in chosen])
+    tested = differences([Paired(judged[a], judged[b], margin) for a, b in chosen])
     found = [Pair(a, b, tuple(own)) for (a, b), own in zip(chosen, tested, strict=True)]
     units = any_one.units
-    return Comparison(
+    compared = Comparison(
         dataset=str(any_one.measured["data"]),
         split=str(any_one.measured["split"]),
         protocol=any_one.protocol.name,
@@ -354,8 +358,11 @@ def compare_rows(evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = ()
         level=rules.level,
         oracle=any_one.cut.oracle,
         clusters=described_clusters(units),
-        pairs=corrected(found),
+        pairs=tuple(found),
+        primary=primary,
+        margin=margin,
     )
+    return corrected([compared])[0]
 
 
 def refuse_incomparable(one: str, first: ScoredRows, other: str, second: ScoredRows) -> None:

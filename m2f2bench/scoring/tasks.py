@@ -48,9 +48,11 @@ class Task(abc.ABC):
     def load(self, place: Place, source: Source) -> Any:
         """Return what paired tests need: `ScoredRows`, or a `ResampledResult`. Raises as `score`."""
 
-    def test(self, loaded: Mapping[str, Any], metrics: Sequence[str], against: str) -> Comparison:
+    def test(
+        self, loaded: Mapping[str, Any], metrics: Sequence[str], against: str, margin: float | None = None
+    ) -> Comparison:
         """Return the paired tests between what `load` returned, by name. Raises ScoreError if they are not alike."""
-        return compare_resampled(loaded, metrics, against)
+        return compare_resampled(loaded, metrics, against, margin)
 
     @abc.abstractmethod
     def fields(self, result: Result, card: Any) -> dict[str, Any]:
@@ -79,9 +81,11 @@ class Detection(Task):
         """See `Task.load`."""
         return load_rows(place, source)
 
-    def test(self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str) -> Comparison:
+    def test(
+        self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str, margin: float | None = None
+    ) -> Comparison:
         """See `Task.test`."""
-        return compare_rows(loaded, metrics, against)
+        return compare_rows(loaded, metrics, against, margin)
 
     def fields(self, result: Result, card: ProtocolCard) -> dict[str, Any]:
         """See `Task.fields`."""

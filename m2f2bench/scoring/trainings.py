@@ -13,6 +13,7 @@ from ..core.arrays import Floats
 from ..core.errors import ScoreError
 from ..core.places import without_folders
 from ..metrics.detection.intervals import effective_counts, refused, too_few
+from ..metrics.detection.margins import margin_of
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG
@@ -20,7 +21,9 @@ from ..metrics.names import OVERALL
 from ..metrics.registry import metric_of
 from ..results.signature import DETECTOR, measure_signature, rows_hash, short
 from ..stats.clustered import Between, Spread, trainings_difference, with_trainings
-from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of
+from ..stats.margin import Scaled
+from .comparison import Comparison, Pair, chosen_metrics, pairs_of
+from .correction import corrected
 from .detection import ScoredRows, described_clusters, refuse_incomparable
 
 SEED = re.compile(r"[-_.+ ]?seed[-_=]?\d+$", re.IGNORECASE)
@@ -163,7 +166,10 @@ def method_in(pattern: str, names: Sequence[str]) -> str:
 
 
 def compare_trainings(
-    methods: Mapping[str, Sequence[ScoredRows]], metrics: Sequence[str] = (), against: str = ""
+    methods: Mapping[str, Sequence[ScoredRows]],
+    metrics: Sequence[str] = (),
+    against: str = "",
+    margin: float | None = None,
 ) -> Comparison:
     """Compare methods by the means over their trainings; see `compare`."""
     first = next(iter(methods.values()))[0]
@@ -173,18 +179,20 @@ def compare_trainings(
     shared = [
         m for m in first.protocol.metrics if all(m in e.protocol.metrics for own in methods.values() for e in own)
     ]
-    names = all_metrics(chosen_metrics(metrics, shared), first.cut)
+    primary = first.protocol.main_metric
+    names = all_metrics(chosen_metrics(metrics, shared, primary), first.cut)
     judged = {
         name: [Judged(one.units, one.cut, names, one.protocol.bootstrap) for one in own]
         for name, own in methods.items()
     }
     fixed = {name: is_fixed(own) for name, own in methods.items()}
-    keys = Paired(*[own[0] for own in list(judged.values())[:2]]).shared
+    first_two = [own[0] for own in judged.values()][:2]
+    keys = Paired(first_two[0], first_two[1]).shared
     pairs = [
-        Pair(a, b, tuple(mean_difference(judged[a], judged[b], *key, (fixed[a], fixed[b])) for key in keys))
+        Pair(a, b, tuple(mean_difference(judged[a], judged[b], *key, (fixed[a], fixed[b]), margin) for key in keys))
         for a, b in pairs_of(list(judged), against)
     ]
-    return Comparison(
+    compared = Comparison(
         dataset=str(first.measured["data"]),
         split=str(first.measured["split"]),
         protocol=first.protocol.name,
@@ -194,9 +202,12 @@ def compare_trainings(
         level=first.protocol.bootstrap.level,
         oracle=first.cut.oracle,
         clusters=described_clusters(first.units),
-        pairs=corrected(pairs),
+        pairs=tuple(pairs),
         trainings={name: _summary(own, names[0]) | {"fixed": fixed[name]} for name, own in judged.items()},
+        primary=primary,
+        margin=margin,
     )
+    return corrected([compared])[0]
 
 
 def is_fixed(own: Sequence[ScoredRows]) -> bool:
@@ -216,6 +227,7 @@ def mean_difference(
     group: str,
     name: str,
     fixed: tuple[bool, bool] = (False, False),
+    margin: float | None = None,
 ) -> Difference:
     """Return the difference of the means over trainings in one metric of one group, tested.
 
@@ -235,8 +247,13 @@ def mean_difference(
         )
         if tested is None:
             return replace(found, reason="no interval: no training differs from another, nor one cluster")
-        return replace(found, ci=tested.ci, p=tested.p, test=DELONG + OVER, error=tested.error)
-    return _resampled(found, first, second, fixed)
+        scaled = Scaled(tested.apart, tested.deviation, tested.freedom, tested.on_scale)
+        found = replace(found, ci=tested.ci, p=tested.p, test=DELONG + OVER, scaled=scaled)
+    else:
+        found = _resampled(found, first, second, fixed)
+    if margin is None or found.scaled is None:
+        return found
+    return replace(found, margin=margin_of(found.scaled, margin, name))
 
 
 def _resampled(
@@ -266,7 +283,8 @@ def _resampled(
     difference, error = found.difference or 0.0, float(np.sqrt(variance))
     reach = float(t.ppf(0.5 + first[0].resampling.level / 2.0, freedom)) * error
     p = 2.0 * float(t.sf(abs(difference) / error, freedom))
-    return replace(found, ci=(difference - reach, difference + reach), p=p, test="resampling" + OVER, error=error)
+    ci, scaled = (difference - reach, difference + reach), Scaled(difference, error, freedom)
+    return replace(found, ci=ci, p=p, test="resampling" + OVER, scaled=scaled)
 
 
 def resampled_between(values: Sequence[float], drawn: Floats) -> Between:

@@ -23,6 +23,7 @@ from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, bootstrap_field, coverage_text, differing, short
 from ..results.store import RESULT
 from ..results.stored import Stored, read_result, run_name, stored_resamples, with_rows
+from ..stats.bootstrap import expanded_tail
 from .scored import OWN
 from .tasks import TASKS
 
@@ -172,14 +173,14 @@ def _recheck_resamples(stored: Stored) -> list[str]:
     drawn = stored_resamples(stored)
     if drawn is None:
         return []
-    level = stored.result.rules.bootstrap.level
+    tail = expanded_tail(stored.result.rules.bootstrap.level, float(stored.result.clusters["n"]))
     for name, score in stored.result.metrics.items():
         values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
             continue
         if values is None:
             return [f"resamples: they lack '{name}'"]
-        ends = np.nanquantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        ends = np.nanquantile(values, [tail, 1.0 - tail])
         again = (min(float(ends[0]), score.value), max(float(ends[1]), score.value))
         exact = np.ptp(values[~np.isnan(values)]) < CLOSE  # all agree: the interval is not a percentile interval
         if not exact and max(abs(a - b) for a, b in zip(again, score.ci, strict=True)) > CLOSE:

@@ -54,7 +54,9 @@ class Metric:
 
     `trials` says how to count independent trials for a value at an end of the range (see `intervals.trials`); if empty,
     there is no interval there when all resamples agree. The other fields are for this package's metrics: `test`, its
-    special test or interval; `biased`, resampling shifts it; `fewest_reals`, the reals it needs for its rate;
+    special test or interval; `biased`, how many times resampling
+    shifts it are to be subtracted: twice if the value has the same bias; `calibrated`, it is said what a calibrated
+    detector would read; `fewest_reals`, the reals it needs for its rate;
     `undefined`, the reason if it has no value; `part`, the answers it is measured on; `reader`, whose errors it
     contains; `shuffled`, image dependence is reported for it; `reads`, fields of a signature that
     touch it alone (see `untouched`); `code`, the identity of a metric that a result describes.
@@ -74,7 +76,8 @@ class Metric:
     decision: bool = False
     trials: Literal["", "clusters", "fakes", "halves", "called", "pairs"] = ""
     test: Literal["", "DeLong", "McNemar"] = ""
-    biased: bool = False
+    biased: int = 0
+    calibrated: bool = False
     fewest_reals: int = 0
     undefined: str = ""
     part: Literal["texts", "verdicts", "regions"] = "texts"

@@ -28,7 +28,7 @@ from .registry import is_file_reference
 DETECTION_METRICS = (
     *("auc", "pauc", "tpr_at_fpr1", "tpr_at_fpr01", "ap", "eer"),
     *("accuracy", "balanced_accuracy", "f1", "precision", "recall", "mcc"),
-    *("log_loss", "brier", "ece"),
+    *("log_loss", "brier", "ece", "calibration_debiased"),
 )
 """The metrics of a protocol that is made in code and names none. A metric that is registered never joins them."""
 MASK_METRICS = (

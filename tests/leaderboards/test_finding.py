@@ -16,6 +16,7 @@ from m2f2bench.metrics.detection.paired import Difference
 from m2f2bench.scoring.comparison import Comparison, Pair
 from m2f2bench.scoring.correction import corrected
 from m2f2bench.scoring.finding import finding
+from m2f2bench.stats.margin import Scaled
 
 
 def compared(*differences: tuple[str, str, Difference], oracle: bool = False) -> Comparison:
@@ -31,7 +32,8 @@ def compared(*differences: tuple[str, str, Difference], oracle: bool = False) ->
 
 def difference(by: float, p: float | None, metric: str = "auc", **more: object) -> Difference:
     ends = (by - 0.02, by + 0.02)
-    return replace(Difference("", metric, 0.8, 0.8 - by, by, ends, p, p, "DeLong"), **more)
+    known = Difference("", metric, 0.8, 0.8 - by, by, ends, p, p, "DeLong", scaled=Scaled(by, 0.02 / 1.96))
+    return replace(known, **more)
 
 
 def test_two_that_are_told_apart() -> None:

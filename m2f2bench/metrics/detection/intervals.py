@@ -21,6 +21,7 @@ from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
+from .calibration import calibrated_ece
 from .sample import Sample, plain, resampled
 from .values import Cut, Values
 
@@ -295,9 +296,9 @@ def picked(name: str, cut: Cut) -> bool:
 
 def biases(name: str, cut: Cut) -> float:
     """Return how many times the resamples' bias is subtracted from a metric's interval."""
-    if metric_of(name).biased or (picked(name, cut) and cut.how == "best" and cut.maximise == name):
-        return 2.0
-    return 1.0 if picked(name, cut) else 0.0
+    if picked(name, cut):
+        return 2.0 if cut.how == "best" and cut.maximise == name else 1.0
+    return float(metric_of(name).biased)
 
 
 @dataclass(frozen=True)
@@ -320,6 +321,9 @@ class _Judge:
             exact = metric_of(name).test == DELONG
             ci, why = self._delong(name, value) if exact else self._percentile(name, value, drawn)
             notes += [why] if why else []
+        if metric_of(name).calibrated and self.group == OVERALL:
+            would = calibrated_ece(self.units.score)
+            notes.append(f"a calibrated detector with these scores would read {would:.3f}, if units were independent")
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
     def _picked(self, name: str) -> bool:

@@ -5,6 +5,7 @@ The best number of a column is marked only if paired tests show that it is bette
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..cards.folders import card_folders, iter_cards
 from ..cards.models import LeaderboardCard
+from ..cards.protocols import Bootstrap
 from ..core.errors import DataError, ScoreError
 from ..core.files import user_path
 from ..core.notebook import bar, chart, columns_of, curves, data_frame, heading, lines, page, shown_score
@@ -28,7 +30,7 @@ from ..metrics.detection.tails import differences
 from ..metrics.detection.values import all_fakes
 from ..metrics.registry import known_metric
 from ..results.result import Result
-from ..results.signature import measure_signature, place_of
+from ..results.signature import place_of
 from ..results.stored import ResampledResult, Stored, read_stored
 from ..scoring.compare_answers import DrawnPair
 from ..scoring.detection import ScoredRows, refuse_incomparable
@@ -37,7 +39,7 @@ from ..scoring.tasks import TASKS
 from ..scoring.trainings import is_fixed, mean_difference
 from .apart import told_apart
 from .published import Figure, load_published
-from .table import LEGENDS, MARKS, Cell, Table, TableColumn, build_table, method_table, trainings_notes
+from .table import LEGENDS, MARKS, Cell, Table, TableColumn, build_table, key_of, method_table, trainings_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,12 +245,15 @@ def _few(table: Table, results: Sequence[Result]) -> list[str]:
     """Return a sentence for each dataset and protocol of the table whose clusters are few, by its first result."""
     found: dict[str, None] = {}
     for column in table.columns:
-        own = (
-            r for r in results if measure_signature(r.measured) == column.signature and r.protocol == column.protocol
-        )
+        place = (column.dataset, column.split, column.protocol)
+        fitting = (r for r in results if (r.dataset, r.split, r.protocol) == place)
+        own = (r for r in fitting if key_of(r, column.metric) == column.key)
         first = next(own, None)
         for warning in few_clusters(first.clusters) if first and first.clusters.get("effective") else ():
             found[f"{place_of(column.dataset, column.split)} ({column.protocol}) has {warning}."] = None
+        if ways := re.search(r"\|ci:([^|]+ or [^|]+)", column.signature):
+            where = f"{place_of(column.dataset, column.split)} ({column.protocol})"
+            found[f"{where} has intervals that were computed in several ways: {ways[1]}; values are comparable."] = None
     return list(found)
 
 
@@ -262,7 +267,7 @@ def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:
             continue
         points = mean_curve([_curve(one) for one in own])
         fpr, tpr = (tuple(values[_thinned(*points)].tolist()) for values in points)
-        names = (result.dataset, result.split, result.protocol, measure_signature(result.measured), result.detector)
+        names = (result.dataset, result.split, result.protocol, key_of(result, "auc"), result.detector)
         drawn.append(RocCurve(*names, fpr, tpr, score))
     return drawn
 
@@ -318,6 +323,7 @@ class _Tests:
     def __init__(self, table: Table, evidence: Grounds) -> None:
         self._columns, self._rows, self._evidence = table.columns, table.rows, evidence
         self._judged: dict[tuple[str, str], tuple[Judged, ...]] = {}
+        self._rules: dict[tuple[str, str, str], Bootstrap] = {}
 
     def winner(self, column: TableColumn, cells: Mapping[int, Cell]) -> int | None:
         """Return the row of the column's best cell, if it is significantly better than every other."""
@@ -347,7 +353,7 @@ class _Tests:
             if not _computed_here(column):
                 return None
             one, other = _each(drawn), _each(also)
-            refuse_incomparable(one[0].detector, one[0], other[0].detector, other[0])
+            refuse_incomparable(one[0].detector, one[0], other[0].detector, other[0], [column.metric])
             judged = self._judge(column, first, one), self._judge(column, second, other)
             if len(one) > 1 or len(other) > 1:
                 return mean_difference(*judged, column.method, column.metric, (is_fixed(one), is_fixed(other)))
@@ -360,9 +366,11 @@ class _Tests:
         """Return each training of a cell's detector, judged once."""
         key = (cell.signature, column.protocol)
         if key not in self._judged:
-            alike = [c for c in self._columns if (c.signature, c.protocol) == (column.signature, column.protocol)]
+            place = (column.dataset, column.split, column.protocol)
+            alike = [c for c in self._columns if (c.dataset, c.split, c.protocol) == place]
             names = list(dict.fromkeys(c.metric for c in alike if _computed_here(c)))
-            self._judged[key] = tuple(Judged(one.units, one.cut, names, one.protocol.bootstrap) for one in own)
+            rules = self._rules.setdefault(place, own[0].protocol.bootstrap)  # resamples must be the same for a pair
+            self._judged[key] = tuple(Judged(one.units, one.cut, names, rules) for one in own)
         return self._judged[key]
 
 

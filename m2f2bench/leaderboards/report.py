@@ -296,7 +296,7 @@ def describe_comparison(
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors"]
-    notes += few_clusters(found.clusters) + _trainings(found)
+    notes += [*found.notes, *few_clusters(found.clusters), *_trainings(found)]
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
     differences = [d for _, d in chosen]

@@ -74,10 +74,10 @@ TEXTS = (
     *(_text(f"bleu{n}", headline=False) for n in range(1, 5)),
     _text("bleu", shuffled=True),
     _text("rouge_l", shuffled=True),
-    _text("cider", shuffled=True),
+    _text("cider", shuffled=True, reads=("cider",)),
     _text("meteor"),
     _text("spice", headline=False),
-    _text("bertscore_f1"),
+    _text("bertscore_f1", reads=("bert",)),
 )
 VERDICTS = (
     _verdict("accuracy", shuffled=True),

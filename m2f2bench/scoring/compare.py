@@ -14,10 +14,11 @@ from ..core.files import user_path
 from ..loading import load_metrics
 from ..metrics.detection.margins import wanted_margin
 from ..results.columns import ColumnNames, require_files
+from ..results.form import known_in
 from ..results.in_memory import InMemory
 from ..results.read_rows import SUFFIXES
 from ..results.result import Result
-from ..results.signature import measure_signature
+from ..results.signature import measure_signature, touching
 from ..results.stored import read_stored
 from .across import over_datasets
 from .comparison import Comparison, Comparisons, distinct_names
@@ -185,7 +186,7 @@ def compare_folder(
     groups: dict[str, list[Given]] = {}
     for stored in read_stored([root]):
         if stored.rows is not None or not TASKS[stored.result.task].from_rows:
-            groups.setdefault(measure_signature(stored.result.measured), []).append(Given(stored.path))
+            groups.setdefault(_comparable(stored.result, metrics), []).append(Given(stored.path))
     return _compare_groups(groups, f"in '{root}'", metrics, against, seeds, margin)
 
 
@@ -199,8 +200,18 @@ def compare_results(
     """Compare each set of two or more comparable results."""
     groups: dict[str, list[Given]] = {}
     for result, given in zip(results, expand([results]), strict=True):
-        groups.setdefault(measure_signature(result.measured), []).append(given)
+        groups.setdefault(_comparable(result, metrics), []).append(given)
     return _compare_groups(groups, "of these results", metrics, against, seeds, margin)
+
+
+def _comparable(result: Result, metrics: Sequence[str]) -> str:
+    """Return what must be equal for results to be compared in these metrics (default: all)."""
+    if not TASKS[result.task].from_rows:  # their stored resamples must be the same too
+        return measure_signature(result.measured)
+    names = [*metrics] or [*result.metrics]
+    known = {name: one for name in names if (one := known_in(result, name)) is not None}
+    parts = dict.fromkeys(measure_signature(touching(result.measured, name, one)) for name, one in known.items())
+    return " ".join((result.protocol, *parts))
 
 
 def _compare_groups(

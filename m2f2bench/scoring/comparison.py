@@ -19,6 +19,8 @@ from ..results.signature import differing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..metrics.metric import Metric
+
 FIELDS = {
     "data": "dataset",
     "split": "split",
@@ -92,6 +94,8 @@ class Comparison:
     """The largest difference that does not matter, if one was given."""
     finding: str = ""
     """What was found, in one sentence."""
+    notes: tuple[str, ...] = ()
+    """In what the results differ that does not touch the compared values."""
 
     @property
     def exploratory(self) -> bool:
@@ -300,9 +304,18 @@ def distinct_names(names: Sequence[str], places: Sequence[str | Path]) -> list[s
     return named
 
 
-def refuse_differing(one: str, first: Mapping[str, Any], other: str, second: Mapping[str, Any]) -> None:
-    """Raise ScoreError, naming the fields, unless two signatures' fields agree on all but the detector."""
-    fields = differing(first, second)
+def refuse_differing(
+    one: str,
+    first: Mapping[str, Any],
+    other: str,
+    second: Mapping[str, Any],
+    metrics: Mapping[str, Metric] | None = None,
+) -> None:
+    """Raise ScoreError, naming the fields, unless two signatures' fields agree on all but the detector.
+
+    With `metrics` only fields count that a value of one of them depends on.
+    """
+    fields = differing(first, second, metrics)
     if fields:
         listed = ", ".join(f"{FIELDS[k]} ({k}: {first.get(k)} / {second.get(k)})" for k in fields)
         raise ScoreError(

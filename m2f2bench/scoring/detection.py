@@ -27,6 +27,7 @@ from ..metrics.detection.tails import differences
 from ..metrics.detection.transfer import too_few_reals, transfer
 from ..metrics.detection.values import Cut, all_metrics
 from ..metrics.names import OVERALL
+from ..metrics.registry import metric_of
 from ..results.in_memory import InMemory
 from ..results.read_rows import read_rows
 from ..results.result import Result
@@ -35,10 +36,11 @@ from ..results.signature import (
     coverage_text,
     data_hash,
     detector_fields,
+    differing,
     drawn_field,
     group_hash,
+    joined_signature,
     measure_fields,
-    measure_signature,
     rows_hash,
     share,
     short,
@@ -46,7 +48,7 @@ from ..results.signature import (
 from ..results.store import PREDICTIONS
 from ..results.stored import INVERTED, Stored, rows_file, stored_at, stored_card
 from ..results.units import CROSSED, clusters, to_units
-from .comparison import Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
+from .comparison import FIELDS, Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
 from .correction import corrected
 from .scored import OWN, Origin, Scored, Source, stored_origin
 
@@ -336,13 +338,13 @@ def compare_rows(
     evidence: Mapping[str, ScoredRows], metrics: Sequence[str] = (), against: str = "", margin: float | None = None
 ) -> Comparison:
     """Compare rows by the detector's name; see `compare`."""
-    for (one, first), (other, second) in combinations(evidence.items(), 2):
-        refuse_incomparable(one, first, other, second)
     any_one = next(iter(evidence.values()))
     rules = any_one.protocol.bootstrap
     shared = [m for m in any_one.protocol.metrics if all(m in e.protocol.metrics for e in evidence.values())]
     primary = any_one.protocol.main_metric
     names = all_metrics(chosen_metrics(metrics, shared, primary), any_one.cut)
+    for (one, first), (other, second) in combinations(evidence.items(), 2):
+        refuse_incomparable(one, first, other, second, names)
     judged = {name: Judged(own.units, own.cut, names, rules) for name, own in evidence.items()}
     chosen = pairs_of(list(judged), against)
     tested = differences([Paired(judged[a], judged[b], margin) for a, b in chosen])
@@ -352,7 +354,7 @@ def compare_rows(
         dataset=str(any_one.measured["data"]),
         split=str(any_one.measured["split"]),
         protocol=any_one.protocol.name,
-        signature=measure_signature(any_one.measured),
+        signature=joined_signature(own.measured for own in evidence.values()),
         detectors={name: short(own.measured, DETECTOR) for name, own in evidence.items()},
         metrics=tuple(names),
         level=rules.level,
@@ -361,14 +363,31 @@ def compare_rows(
         pairs=tuple(found),
         primary=primary,
         margin=margin,
+        notes=tuple(untouched_notes(evidence)),
     )
     return corrected([compared])[0]
 
 
-def refuse_incomparable(one: str, first: ScoredRows, other: str, second: ScoredRows) -> None:
-    """Raise ScoreError unless both judged the same frames under the same protocol, and their units are the same."""
+def untouched_notes(evidence: Mapping[str, ScoredRows]) -> list[str]:
+    """Return in what comparable rows differ that does not touch the compared values; empty if in nothing."""
+    (name, first), *others = evidence.items()
+    differ = dict.fromkeys(key for _, own in others for key in differing(first.measured, own.measured))
+    if not differ:
+        return []
+    fields = ", ".join(f"{FIELDS[key]} ({key})" for key in differ)
+    return [f"the results differ in {fields}: it touches none of these values, and is here that of '{name}'"]
+
+
+def refuse_incomparable(
+    one: str, first: ScoredRows, other: str, second: ScoredRows, metrics: Sequence[str] = ()
+) -> None:
+    """Raise ScoreError unless both judged the same frames under the same protocol, and their units are the same.
+
+    With `metrics` the protocols may differ in what touches the values of none of them.
+    """
+    about = {name: metric_of(name) for name in metrics} or None
     try:
-        refuse_differing(one, first.measured, other, second.measured)
+        refuse_differing(one, first.measured, other, second.measured, about)
     except ScoreError as error:
         raise ScoreError(f"{error}{_column(first, second)}") from None
     scored, also = first.rows.status == "ok", second.rows.status == "ok"

@@ -173,16 +173,16 @@ def compare_trainings(
 ) -> Comparison:
     """Compare methods by the means over their trainings; see `compare`."""
     first = next(iter(methods.values()))[0]
-    for name, own in methods.items():
-        for number, one in enumerate(own):
-            refuse_incomparable(next(iter(methods)), first, f"{name} ({number + 1})", one)
     shared = [
         m for m in first.protocol.metrics if all(m in e.protocol.metrics for own in methods.values() for e in own)
     ]
     primary = first.protocol.main_metric
     names = all_metrics(chosen_metrics(metrics, shared, primary), first.cut)
+    for name, own in methods.items():
+        for number, one in enumerate(own):
+            refuse_incomparable(next(iter(methods)), first, f"{name} ({number + 1})", one, names)
     judged = {
-        name: [Judged(one.units, one.cut, names, one.protocol.bootstrap) for one in own]
+        name: [Judged(one.units, one.cut, names, first.protocol.bootstrap) for one in own]
         for name, own in methods.items()
     }
     fixed = {name: is_fixed(own) for name, own in methods.items()}

@@ -38,6 +38,8 @@ MEASURE = (
     *("missing", "ci", "limit", "v"),
 )
 DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
+EXPANDED = "-expanded"
+"""The end of the field `ci` where intervals are expanded percentiles (see `stats.bootstrap.expanded_tail`)."""
 MAP = "map"
 """The field of a heat map's size and of how it is made; like `cov` it is the detector's, and of heat maps alone."""
 
@@ -146,10 +148,20 @@ def _fields(
 
 
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:
-    """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named."""
-    if bootstrap.resamples == 0 or not drawn:
+    """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named.
+
+    It ends in EXPANDED, which results of older versions lack: their intervals are plain percentiles.
+    """
+    if bootstrap.resamples == 0:
         return str(bootstrap)
-    return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}"
+    if not drawn:
+        return f"{bootstrap}{EXPANDED}"
+    return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}{EXPANDED}"
+
+
+def with_plain_percentiles(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a signature's fields as those of plain percentiles: the same resamples in all versions."""
+    return {**fields, "ci": str(fields["ci"]).removesuffix(EXPANDED)} if "ci" in fields else dict(fields)
 
 
 def drawn_field(by: str, cluster: Iterable[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
@@ -15,7 +16,7 @@ from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.names import Group
 from ..results.in_memory import InMemory
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, measure_signature, share, short
+from ..results.signature import DETECTOR, MAP, measure_signature, share, short, with_plain_percentiles
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
 from ..stats.margin import of_interval
 from ..stats.power import LEVEL
@@ -96,7 +97,7 @@ class DrawnPair:
     def __init__(self, first: ResampledResult, second: ResampledResult, names: tuple[str, str] | None = None) -> None:
         """Raise ScoreError unless questions, scoring and clusters are the same. `names` are used in the message."""
         one, other = names or (first.result.detector, second.result.detector)
-        refuse_differing(one, first.result.measured, other, second.result.measured)
+        refuse_differing(*_named(one, first), *_named(other, second))
         drawn = [[own.result.clusters.get(key) for key in ("by", "n", "independent")] for own in (first, second)]
         if drawn[0] != drawn[1]:
             clusters = " / ".join(f"{n} resampled by {by}" for by, n, _ in drawn)
@@ -136,6 +137,10 @@ class DrawnPair:
             if margin is not None:
                 found["margin"] = margin_of_draws(mine - theirs, margin, name, groups, alpha)
         return Difference(title, name, a, b, a - b, **found)
+
+
+def _named(name: str, own: ResampledResult) -> tuple[str, dict[str, Any]]:
+    return name, with_plain_percentiles(own.result.measured)
 
 
 def _apart(first: Result, second: Result, name: str) -> str:

@@ -84,7 +84,10 @@ def test_a_board_joins_what_differs_in_resamples_alone(tmp_path: Path) -> None:
         [True, False, True, True],
     ]
     text = render(board, "md")
-    assert "thr:0.5 or 0.4|" in text and "intervals that were computed in several ways: 95%-frame-1000-seed0 or" in text
+    assert (
+        "thr:0.5 or 0.4|" in text
+        and "intervals that were computed in several ways: 95%-frame-1000-seed0-expanded or" in text
+    )
 
 
 def test_compare_takes_what_touches_none_of_the_metrics(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ from ..results.result import Result
 from ..results.signature import place_of
 from ..results.stored import ResampledResult, Stored, read_stored
 from ..scoring.compare_answers import DrawnPair
-from ..scoring.detection import ScoredRows, refuse_incomparable
+from ..scoring.compare_rows import refuse_incomparable
+from ..scoring.detection import ScoredRows
 from ..scoring.pooled import Evidence, Trainings, pool
 from ..scoring.tasks import TASKS
 from ..scoring.trainings import is_fixed, mean_difference

@@ -31,8 +31,9 @@ from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import ResampledResult, Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
+from ..scoring.compare_rows import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import ScoredRows, described_clusters, load_rows, refuse_incomparable, score_rows
+from ..scoring.detection import ScoredRows, described_clusters, load_rows, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
 from .check_report import Checked, CheckReport, Checks
 from .run import run

@@ -22,8 +22,9 @@ from ..results.result import Result
 from ..results.signature import differing, measure_signature, rows_hash, short
 from ..results.stored import ResampledResult
 from ..stats.clustered import Spread, trainings_interval, with_trainings
+from .compare_rows import refuse_incomparable
 from .comparison import FIELDS
-from .detection import ScoredRows, refuse_incomparable
+from .detection import ScoredRows
 from .trainings import NO_SPREAD, Training, is_training, method_of, refuse_unlike, resampled_between, training_of
 
 Trainings = tuple[ScoredRows, ...]

@@ -21,8 +21,9 @@ from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
+from .compare_rows import compare_rows
 from .comparison import Comparison
-from .detection import ScoredRows, compare_rows, load_rows, score_rows
+from .detection import ScoredRows, load_rows, score_rows
 from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
 from .score_answers import score_answers
 from .scored import OWN, Source

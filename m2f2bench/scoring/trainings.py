@@ -22,9 +22,10 @@ from ..metrics.registry import metric_of
 from ..results.signature import DETECTOR, measure_signature, rows_hash, short
 from ..stats.clustered import Between, Spread, trainings_difference, with_trainings
 from ..stats.margin import Scaled
+from .compare_rows import refuse_incomparable
 from .comparison import Comparison, Pair, chosen_metrics, pairs_of
 from .correction import corrected
-from .detection import ScoredRows, described_clusters, refuse_incomparable
+from .detection import ScoredRows, described_clusters
 
 SEED = re.compile(r"[-_.+ ]?seed[-_=]?\d+$", re.IGNORECASE)
 """The end of a name that tells trainings of one method apart."""

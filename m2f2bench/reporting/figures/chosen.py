@@ -16,8 +16,9 @@ from ...results.columns import ColumnNames
 from ...results.result import Result
 from ...results.store import PREDICTIONS, RESULT
 from ...results.stored import read_results, read_stored
+from ...scoring.compare_rows import refuse_incomparable
 from ...scoring.comparison import distinct_names
-from ...scoring.detection import ScoredRows, load_rows, refuse_incomparable
+from ...scoring.detection import ScoredRows, load_rows
 from ...scoring.given import Given, are_results, expand, is_named_data
 from ...scoring.scored import Source
 from .sheet import WIDTHS

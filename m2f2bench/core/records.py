@@ -181,7 +181,8 @@ class Score:
     `ci` is the interval [low, high], None if the protocol asks for no interval or it cannot be computed. `reason` says
     why there is no value or no interval, or is a remark on the value. `n_real` and `n_fake` count the units (frames or
     videos) from which the value was computed. `deviation` is the standard deviation between the trainings whose mean
-    the value is; None for the value of one.
+    the value is; None for the value of one. `calibrated`, of a calibration error, is what a calibrated detector with
+    the same scores would read.
     """
 
     value: float | None
@@ -190,11 +191,13 @@ class Score:
     ci: tuple[float, float] | None = None
     reason: str | None = None
     deviation: float | None = None
+    calibrated: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of a result file; `reason` and `deviation` only if there is one."""
+        """Return the JSON object of a result file; `reason`, `deviation` and `calibrated` only if there is one."""
         interval, remark = list(self.ci) if self.ci else None, {"reason": self.reason} if self.reason else {}
-        spread = {} if self.deviation is None else {"deviation": self.deviation}
+        more = {"deviation": self.deviation, "calibrated": self.calibrated}
+        spread = {key: value for key, value in more.items() if value is not None}
         return {"value": self.value, "ci": interval, "n_real": self.n_real, "n_fake": self.n_fake} | remark | spread
 
     @classmethod
@@ -202,4 +205,4 @@ class Score:
         """Return the score that `to_json` wrote."""
         ci = data.get("ci")
         values = (data["value"], data["n_real"], data["n_fake"], tuple(ci) if ci else None)
-        return cls(*values, data.get("reason"), data.get("deviation"))
+        return cls(*values, data.get("reason"), data.get("deviation"), data.get("calibrated"))

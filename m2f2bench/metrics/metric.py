@@ -14,6 +14,7 @@ from ..cards.protocols import METRIC_NAME, METRIC_TITLE, MetricNote
 from ..core.errors import RegistryError, ScoreError
 from ..core.identity import identify_call
 from ..core.sources import Unidentified
+from .facts import FACTS
 
 if TYPE_CHECKING:
     from ..core.arrays import Floats
@@ -135,11 +136,13 @@ class Metric:
     def untouched(self) -> frozenset[str]:
         """Return the fields of a signature that never move this metric's values.
 
-        No value depends on how intervals are computed (`ci`), and none but decisions on the threshold (`thr`). Of
+        No value depends on how intervals are computed (`ci`), and none but decisions on the threshold (`thr`); of a
+        user's metric that is known only if its `compute` is all there is, and has no parameter `threshold`. Of
         answers, CIDEr's document frequencies and BERTScore's network are read by these metrics alone, and how verdicts
         are read and the manipulated regions by the metrics of that `part`, which compare no texts.
         """
-        found = {"ci"} if self.decision else {"ci", "thr"}
+        plain = self.name in FACTS or (self.compute is not None and self.fast is None)
+        found = {"ci", "thr"} if plain and not self.decision else {"ci"}
         if self.of == "answers":
             of_parts = {"verdicts": {"verdict"}, "regions": {"altered"}, "texts": {"refs", "tok"}}
             found |= {"cider", "bert", *(key for part, keys in of_parts.items() if part != self.part for key in keys)}

@@ -53,6 +53,7 @@ class _Score(_Form):
     n_fake: Count
     reason: Text | None = None
     deviation: Number | None = None
+    calibrated: Number | None = None
 
 
 Scores = dict[Text, _Score]

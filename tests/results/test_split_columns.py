@@ -15,6 +15,7 @@ from m2f2bench.core.errors import ScoreError
 from m2f2bench.leaderboards.render import render
 from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.metric import from_note
 from m2f2bench.metrics.registry import builtin
 from m2f2bench.results.signature import MEASURE, differing, touching
 from m2f2bench.version import numbers_version
@@ -66,6 +67,14 @@ def test_code_of_another_metric_splits_nothing() -> None:
     other = FIELDS | {"own": "mine@0123456789abcdef+other@2223456789abcdef"}
     assert not differing(FIELDS, other, {"auc": builtin()["auc"]}) and not differing(FIELDS, other, {"mine": MINE})
     assert differing(FIELDS, FIELDS | {"own": "mine@3333456789abcdef"}, {"mine": MINE}) == ["own"]
+
+
+def test_what_may_use_the_threshold_is_split_by_it() -> None:
+    """A user's `fast` function may read decisions, and of a metric that a result describes the code is not there."""
+    fast = m2f2bench.Metric("mine", better="higher", fast=lambda tally: tally.tp)
+    for about in (fast, from_note("mine", MINE.note)):
+        assert differing(FIELDS, FIELDS | {"thr": "b"}, {"mine": about}) == ["thr"]
+    assert not differing(FIELDS, FIELDS | {"thr": "b"}, {"mine": MINE})
 
 
 MINE = m2f2bench.Metric("mine", better="higher", compute=lambda label, score: 0.5)

@@ -25,9 +25,9 @@ def debiased_calibration_error(g: Tally) -> Floats:
 
     It is the mean over units of (s - y)² of their bin, with its mean score s and its share y of fakes, less what the
     chance of y adds to that: y (1 - y) / (n - 1) in a bin of n units (Kumar, Liang & Ma, "Verified Uncertainty
-    Calibration", NeurIPS 2019, section 4). So it is zero on average for a calibrated detector, and below zero for half
-    of them; its square root compares with the ECE. Equal scores are in one bin. Units are taken as independent: frames
-    of one video are not, and make it larger.
+    Calibration", NeurIPS 2019, section 4); in a bin of one, where that is not known, s (1 - s). So it is zero on
+    average for a calibrated detector, and below zero for half of them; its square root compares with the ECE. Equal
+    scores are in one bin. Units are taken as independent: frames of one video are not, and make it larger.
     """
     both = g.curve.real + g.curve.fake
     total = both.sum(axis=0)
@@ -41,7 +41,7 @@ def debiased_calibration_error(g: Tally) -> Floats:
 
     n = by_bin(both)
     score, fakes = ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
-    chance = fakes * (1.0 - fakes) / np.maximum(n - 1.0, 1.0)
+    chance = np.where(n > 1.0, fakes * (1.0 - fakes) / np.maximum(n - 1.0, 1e-9), score * (1.0 - score))
     found = ratio(np.nansum(n * ((score - fakes) ** 2 - chance), axis=0), total)
     return np.asarray(found)
 

@@ -321,10 +321,10 @@ class _Judge:
             exact = metric_of(name).test == DELONG
             ci, why = self._delong(name, value) if exact else self._percentile(name, value, drawn)
             notes += [why] if why else []
-        if metric_of(name).calibrated and self.group == OVERALL:
-            would = calibrated_ece(self.units.score)
+        would = calibrated_ece(self.units.score) if metric_of(name).calibrated and self.group == OVERALL else None
+        if would is not None:
             notes.append(f"a calibrated detector with these scores would read {would:.3f}, if units were independent")
-        return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
+        return Score(value, n_real, n_fake, ci, "; ".join(notes) or None, calibrated=would)
 
     def _picked(self, name: str) -> bool:
         return picked(name, self.cut)

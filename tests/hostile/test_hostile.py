@@ -19,7 +19,7 @@ CHOSEN = EVERY[::STEP]
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Starts on all the cases that are asked for at once."""
-    items = [item for item in request.session.items if getattr(item, "originalname", "") == "test_hostile"]
+    items = [item for item in request.session.items if getattr(item, "function", None) is test_hostile]
     wanted = [(item.callspec.params["table"], item.callspec.params["case"].name) for item in items]
     own = Server(tmp_path_factory.mktemp("hostile"), wanted)
     yield own

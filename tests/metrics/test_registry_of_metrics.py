@@ -336,8 +336,8 @@ def test_the_identity_is_also_of_what_a_function_is_bound_to() -> None:
 def test_every_field_of_a_metric_is_in_its_identity() -> None:
     other: dict[str, object] = {"name": "other", "better": "higher", "title": "other", "range": (0.0, 2.0)}
     other |= {"chance": 0.5, "of": "answers", "needs": "any", "headline": False, "decision": True, "trials": "pairs"}
-    other |= {"test": "DeLong", "biased": True, "fewest_reals": 5, "undefined": "why", "part": "regions"}
-    other |= {"reader": "verdict", "shuffled": True}
+    other |= {"test": "DeLong", "biased": 1, "fewest_reals": 5, "undefined": "why", "part": "regions"}
+    other |= {"reader": "verdict", "shuffled": True, "reads": ("cider",), "calibrated": True}
 
     def of(**changed: object) -> str:
         given = {"name": "own", "better": "lower", **changed}

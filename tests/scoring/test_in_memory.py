@@ -168,7 +168,7 @@ def test_a_folder_and_a_list_of_results_are_compared_as_on_the_command_line(
     for place in (out, str(out), found):
         compared = m2f2bench.compare(place)
         assert isinstance(compared, m2f2bench.Comparisons)
-        assert json.loads(json.dumps([one.to_json() for one in compared])) == expected
+        assert json.loads(json.dumps(compared.to_json())) == expected
     one, other = (result for result in found if result.protocol == "frame")
     assert m2f2bench.compare(one, other).to_json() == m2f2bench.compare(found)[0].to_json()
     assert "name each of them" in error_of(lambda: m2f2bench.compare(out, protocol="frame"))

@@ -192,7 +192,7 @@ def test_the_structure_of_rows(tmp_path: Path) -> None:
     )
 
 
-def test_hostile(tmp_path: Path) -> None:
+def test_bad_input_is_one_line(tmp_path: Path) -> None:
     """Each is one line that says what is wrong."""
     one, shorter = rows(tmp_path / "one.csv"), rows(tmp_path / "short.csv", people_=20)
     table = pd.read_csv(one)

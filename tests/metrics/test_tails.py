@@ -172,7 +172,7 @@ def test_f4_further_draws_are_made_in_pieces_that_stay_small(monkeypatch: pytest
     monkeypatch.setattr(sample, "cluster_draws", recorded)
     monkeypatch.setattr(tails, "PIECE", 1000)
     units = [videos(40, 2, np.random.default_rng(i), g) for i, g in ((0, 5.0), (1, 0.0))]
-    differences([Paired(*(judged(u, ["ap"]) for u in units))], tests=50)
+    differences([Paired(*(judged(u, ["ap"]) for u in units))], tests=3)
     assert widths and max(widths) <= 1000 // 40
 
 

@@ -100,8 +100,7 @@ def of_test(found: Tested) -> Scaled:
     return Scaled(found.apart, found.deviation, found.freedom, found.on_scale)
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-@pytest.mark.parametrize("auc", [0.8, 0.95])
+@pytest.mark.parametrize(("name", "auc"), [("40 videos", 0.8), ("40 people", 0.95), ("30 people in pairs", 0.95)])
 def test_a_detector_worse_by_the_margin_passes_in_five_of_a_hundred(name: str, auc: float) -> None:
     """At the margin's end itself, 300 cases: at most 8.5% (5% and three standard errors); well within, most pass."""
     margin = 0.04
@@ -112,8 +111,7 @@ def test_a_detector_worse_by_the_margin_passes_in_five_of_a_hundred(name: str, a
     assert 0.68 <= shown <= 0.92, "of equal detectors that margin is shown in 80% of cases"
 
 
-@pytest.mark.parametrize("name", DESIGNS)
-@pytest.mark.parametrize("auc", [0.8, 0.93])
+@pytest.mark.parametrize(("name", "auc"), [("40 videos", 0.93), ("40 people", 0.8), ("30 people in pairs", 0.93)])
 def test_what_a_comparison_says_would_be_found_is_found(name: str, auc: float) -> None:
     """The median of what two equal detectors are told, against simulated tests: at 90% of it fewer than 80% are found,
     at 110% more, of 400."""

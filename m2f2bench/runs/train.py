@@ -25,7 +25,7 @@ from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..core.written import Written
-from ..datasets.base import Adapter, close_adapter, questions_of
+from ..datasets.base import Adapter, close_adapter, has_masks, questions_of
 from ..datasets.dataset import Dataset, frame_digests, spread
 from ..datasets.joined import joined
 from ..datasets.scenes import announce
@@ -161,6 +161,7 @@ def _planned(
         device=device,
         stage=stage,
         start=begun,
+        mask=place.adapter.mask if has_masks(place.adapter) else None,
         language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)
@@ -258,7 +259,7 @@ def _identity(
 ) -> str:
     """Return a hash of everything that decides the weights."""
     content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
-    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
+    parts = [content, settings.content(), dataset.name, stage, fingerprint, __version__, *more]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -352,7 +353,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "card": without_folders(card.model_dump(mode="json")),
         **({"crop": dataset.crop} if dataset.crop else {}),
         "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
-        "settings": job.settings.model_dump(mode="json"),
+        "settings": job.settings.content(),
         "data_fingerprint": planned.fingerprint,
         "n_train": _counts(job.train),
         "n_val": _counts(job.val),

@@ -147,7 +147,7 @@ class Making:
         """Return a mask as the network's input has it, by the same resize: float32 [S, S]; None becomes zeros."""
         given = np.zeros(image.shape[:2], np.float32) if mask is None else mask
         grey = np.repeat(np.rint(given * 255).astype(np.uint8)[..., None], 3, axis=2)
-        return np.asarray(self.prepare(grey)[..., 0], dtype=np.float32) / 255
+        return np.asarray(self.prepare(grey)[..., 0] / 255, dtype=np.float32)
 
 
 @dataclass

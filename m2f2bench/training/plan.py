@@ -41,6 +41,7 @@ class Balanced(Plan):
         self.steps = steps_per_epoch(labels, batch_size)
 
     def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of real, fake, real, fake ..."""
         return epoch_batches(self.labels, self.batch_size, self.seed, epoch)
 
 
@@ -54,6 +55,7 @@ class Alone(Plan):
         self.steps = max(1, count // self.size)
 
     def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of a new order of all frames."""
         order = shuffled(range(self.count), self.seed, epoch, "alone")
         return [[(i, 0) for i in order[s * self.size : (s + 1) * self.size]] for s in range(self.steps)]
 
@@ -75,13 +77,14 @@ class Pairs(Plan):
         self.lone = sum(frame.label == FAKE for frame in frames) - len(self.mates)
         if not self.mates:
             raise DataError(
-                "the loss needs pairs of a real and its fake, and no fake of the training split has the video name or a "
-                "person of a real one: use a dataset with identities, or another loss"
+                "the loss needs pairs of a real and its fake, and no fake of the training split has the video name or "
+                "a person of a real one: use a dataset with identities, or another loss"
             )
         self.half = max(1, min(batch_size // 2, len(self.mates)))
         self.steps = max(1, round(len(frames) / (2 * self.half)))
 
     def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of real, its fake, real, its fake ..."""
         fakes, needed = list(self.mates), self.half * self.steps
         passes = -(-needed // len(fakes))
         order = [(i, p) for p in range(passes) for i in shuffled(fakes, self.seed, epoch, "pairs", p)][:needed]
@@ -95,6 +98,7 @@ class Pairs(Plan):
         return [flat[s * 2 * self.half : (s + 1) * 2 * self.half] for s in range(self.steps)]
 
     def notes(self) -> list[str]:
+        """Return how many fakes have no real."""
         return [f"{self.lone} fakes without a real of their video or person are not drawn"] if self.lone else []
 
 

@@ -114,4 +114,5 @@ class CrossEntropy(TrainingLoss):
     }
 
     def terms(self, rows: Rows, labels: torch.Tensor, methods: torch.Tensor | None, views: int) -> Rows:
+        """Return the cross-entropy of all views."""
         return {"cross_entropy": cross_entropy(rows["logit"], labels)}

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from ..job import TrainingJob
 
 LOSSES: dict[str, str] = {
+    "am-softmax": "am_softmax:AMSoftmax",
+    "core": "core:Core",
     "cross-entropy": "base:CrossEntropy",
+    "effort": "effort:Effort",
+    "gend": "gend:GenD",
+    "recce": "recce:Recce",
 }
 """The name on a card, to module and class."""
 
@@ -36,8 +41,8 @@ def training_loss(job: TrainingJob, gives: Sequence[str]) -> TrainingLoss | None
     loss = make_loss(settings.loss)
     if missing := [name for name in loss.needs if name not in gives]:
         raise CardError(
-            f"{where}: loss '{loss.name}' needs the output '{missing[0]}', which backend '{job.card.backend}' with these "
-            f"options does not give (it gives {', '.join(gives)}): set training.loss to another"
+            f"{where}: loss '{loss.name}' needs the output '{missing[0]}', which backend '{job.card.backend}' with "
+            f"these options does not give (it gives {', '.join(gives)}): set training.loss to another"
         )
     fewest, most = loss.fewest_views(), loss.views[1]
     if not fewest <= settings.views <= most:
@@ -59,8 +64,8 @@ def _check_data(job: TrainingJob, loss: TrainingLoss, where: str) -> None:
             )
     elif loss.masks and job.mask is None:
         raise DataError(
-            f"{where}: loss '{loss.name}' needs masks of the manipulated pixels, and the dataset has none: use one with "
-            "masks (synthetic, deepfakebench), or another training.loss"
+            f"{where}: loss '{loss.name}' needs masks of the manipulated pixels, and the dataset has none: use one "
+            "with masks (synthetic, deepfakebench), or another training.loss"
         )
 
 

@@ -41,7 +41,7 @@ class Average:
 def climb(parameters: list[torch.nn.Parameter], radius: float) -> list[torch.Tensor]:
     """Move parameters by `radius` along their gradient; return copies of what they were, in the same order.
 
-    Foret et al., "Sharpness-Aware Minimization", ICLR 2021, equation 2: w + rho g / ‖g‖, with one norm over all weights.
+    Foret et al., "Sharpness-Aware Minimization", ICLR 2021, equation 2: w + rho g / ‖g‖, one norm over all weights.
     """
     before = [value.detach().clone() for value in parameters]
     grads = [value.grad for value in parameters if value.grad is not None]

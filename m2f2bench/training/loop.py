@@ -205,8 +205,8 @@ class _Training(Generic[B]):
         self._with_memory(self._gradients)
         self._held = None
         with torch.no_grad():
-            for value, old in zip(parameters, before, strict=True):
-                value.copy_(old)
+            for parameter, old in zip(parameters, before, strict=True):
+                parameter.copy_(old)
             for name, value in self.objective.module.named_buffers():
                 value.copy_(statistics[name])
 

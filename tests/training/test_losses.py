@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy_losses import TRAININGS, train
 from toy_training import fit, frames, toy_job
 
 from m2f2bench.cards.settings import LossSettings, TrainingSettings
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.detectors.tuned.svd import SVDLinear
+from m2f2bench.training import loop
 from m2f2bench.training.averaging import climb
 from m2f2bench.training.losses.am_softmax import am_softmax
 from m2f2bench.training.losses.core import consistency
@@ -23,6 +28,7 @@ from m2f2bench.training.losses.gend import alignment, uniformity
 from m2f2bench.training.losses.make import LOSSES, make_loss, training_loss
 from m2f2bench.training.losses.recce import metric, reconstruction
 from m2f2bench.training.plan import mates
+from m2f2bench.training.sources.base import SOURCES, Made, Source
 
 CORNERS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 """Three points of the unit circle; squared distances 2 (0-1), 4 (0-2), 2 (1-2)."""
@@ -77,8 +83,8 @@ def test_effort_equals_the_whole_decomposition(shape: tuple[int, int]) -> None:
     layer = nn.Linear(shape[1], shape[0]).double()
     split = SVDLinear.of(layer, 2).double()
     torch.testing.assert_close(split.whole(), layer.weight.detach(), atol=1e-6, rtol=1e-6)
-    assert float(singular_values(split.whole(), split.size_before)) < 1e-4  # type: ignore[arg-type]
-    assert float(orthogonality(split.U_residual, split.complement_u)) < 1e-9  # type: ignore[arg-type]
+    assert singular_values(split.whole(), split.size_before).item() < 1e-4  # type: ignore[arg-type]
+    assert orthogonality(split.U_residual, split.complement_u).item() < 1e-9  # type: ignore[arg-type]
     moved = split.U_residual.detach() + 0.1 * torch.randn(shape[0], 2, dtype=torch.float64)
     kept = min(shape) - 2
     whole = torch.cat([torch.linalg.svd(layer.weight.detach())[0][:, :kept], moved], 1)
@@ -135,8 +141,6 @@ def test_average_and_sam_resume_to_the_same_bits(
     more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(tmp_path / "whole", **more)
-    from m2f2bench.training import loop
-
     saved = loop.save_checkpoint
 
     def killed(*given: Any) -> None:
@@ -152,3 +156,44 @@ def test_average_and_sam_resume_to_the_same_bits(
     assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
     plain = read_tensors(fit(tmp_path / "plain").weights)[0]
     assert any(not torch.equal(value, plain[name]) for name, value in read_tensors(again.weights)[0].items())
+
+
+@pytest.mark.parametrize("name", ["core", "recce", "am-softmax", "effort"])
+def test_a_loss_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {**TRAININGS[name], "checkpoint_steps": 3}
+    whole = train(tmp_path / "whole", **values)
+    saved = loop.save_checkpoint
+
+    def killed(*given: Any) -> None:
+        saved(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", **values)
+    monkeypatch.setattr(loop, "save_checkpoint", saved)
+    again = train(tmp_path / "cut", resume=True, **values)
+    assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
+
+
+class Darker(Source):
+    """Makes a fake of a real: its upper half, brighter."""
+
+    def make(self, image: Any, frame: Any, rng: np.random.Generator) -> list[Made]:
+        assert frame.label == 0
+        mask = np.zeros(image.shape[:2], np.float32)
+        mask[: len(image) // 2] = 1
+        brighter = np.clip(image + 60 * mask[..., None], 0, 255).astype(np.uint8)
+        return [Made(image, 0), Made(brighter, 1, mask)]
+
+
+def test_a_source_makes_fakes_from_reals_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, "darker", f"{__name__}:Darker")
+    torch.set_num_threads(1)
+    job = toy_job(tmp_path, train_on="real", source={"name": "darker"}, epochs=8)
+    job = replace(job, train=frames(12, 0), val=frames(8, 0, "val"))
+    report = TimmDetector.fit(job)
+    assert report.val_auc is not None and report.val_auc > 0.9  # the validation's fakes are made, too
+    nameless = toy_job(tmp_path / "none", source={"name": "darkest"})
+    with pytest.raises(CardError, match=r"training.source: there is no source 'darkest'; did you mean 'darker'\?"):
+        TimmDetector.fit(nameless)

@@ -139,7 +139,7 @@ class Recce(Classifier):
         return ("logit", "reconstruction", "depth_1", "depth_2", "depth_3")
 
     def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the outputs in training: the encoder's maps after block 4, and the decoder's at 2 and 4 times the size."""
+        """Return the outputs in training: depths are the encoder's block 4 and the decoder at twice and 4 times it."""
         found, seen = self._passed(images)
         return {"logit": self.logit(found), **seen}
 

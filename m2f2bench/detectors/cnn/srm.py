@@ -6,7 +6,7 @@ given to the second, the residual says where the first looks, and the two attend
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -209,7 +209,8 @@ class Srm(Classifier):
 
     def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logit [B], the outputs `scores` [B, 2], real first, and their `cosines` without length or bias."""
-        features, last = pooled(self.fused(images)), self.backbone_rgb.last_linear
+        features = pooled(self.fused(images))
+        last: Any = self.backbone_rgb.last_linear
         scores = last(features)
         cosines = F.linear(F.normalize(features, dim=1), F.normalize(last.weight, dim=1))
         found = {"scores": scores, "cosines": cosines} if scores.shape[1] == 2 else {}

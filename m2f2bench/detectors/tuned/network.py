@@ -52,7 +52,7 @@ class TunedNetwork(nn.Module):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """Names of the outputs in training: `split` says that there are split layers, whose weights Effort's loss reads."""
+        """Names of the outputs in training; `split` stands for split layers, whose weights Effort's loss reads."""
         split = any(hasattr(module, "complement_u") for module in self.modules())
         return ("logit", "features", "split") if split else ("logit", "features")
 

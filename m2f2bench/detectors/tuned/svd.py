@@ -32,8 +32,9 @@ class SVDLinear(nn.Module):
         """Return a layer split into all singular triples but the last `rank`, and these.
 
         The decomposition is computed in fp64. The layer also gets what Effort's loss compares with, in buffers that no
-        file has: `complement_u` [out, c] and `complement_v` [in, c], orthonormal bases of what is orthogonal to the frozen
-        singular vectors, and `size_before`, the sum of the squared singular values. Raises ValueError if the layer has no more than `rank` singular values.
+        file has: `complement_u` [out, c] and `complement_v` [in, c], orthonormal bases of what is orthogonal to the
+        frozen singular vectors, and `size_before`, the sum of the squared singular values. Raises ValueError if the
+        layer has no more than `rank` singular values.
         """
         outputs, inputs = layer.weight.shape
         kept = min(outputs, inputs) - rank

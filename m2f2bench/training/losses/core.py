@@ -39,7 +39,7 @@ class Core(TrainingLoss):
             half = len(features) // 2
             same = consistency(features[:half], features[half : 2 * half]) if half else features.sum() * 0.0
         else:
-            of = features.unflatten(0, (-1, views))
+            of = features.reshape(-1, views, features.shape[1])
             first, second = torch.triu_indices(views, views, 1, device=features.device)
             same = consistency(of[:, first].flatten(0, 1), of[:, second].flatten(0, 1))
         return {"cross_entropy": cross_entropy(rows["logit"], labels), "consistency": same}

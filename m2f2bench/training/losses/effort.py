@@ -52,7 +52,7 @@ class Effort(TrainingLoss):
             return {}
         layers = [layer for layer in model.modules() if hasattr(layer, "complement_u")]
         of_u = [orthogonality(one.U_residual, one.complement_u) for one in layers]  # type: ignore[arg-type]
-        of_v = [orthogonality(one.V_residual.T, one.complement_v) for one in layers]  # type: ignore[arg-type, operator]
+        of_v = [orthogonality(one.V_residual.T, one.complement_v) for one in layers]  # type: ignore[arg-type]
         kept = [singular_values(one.whole(), one.size_before) for one in layers]  # type: ignore[operator, arg-type]
         both = torch.stack(of_u) + torch.stack(of_v)
         return {"orthogonality": both.mean(), "singular_values": torch.stack(kept).mean()}

@@ -24,6 +24,7 @@ NAMES = (
     "intervals",
     "inference",
     "power",
+    "check_alarms",
     "explanation",
     "m2f2det_speed",
     "answers",

@@ -28,6 +28,7 @@ from .core.arguments import checked
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.files import user_path
 from .core.guests import guest
+from .core.patterns import is_pattern
 from .core.text import quoted
 from .datasets.base import Adapter
 from .datasets.dataset import Dataset
@@ -67,6 +68,10 @@ def resolve_card(kind: str, reference: str) -> Card:
         return card_of(path, None)
     if path.is_file():
         return read_card(kind, path)
+    if kind == "detectors" and is_pattern(reference):
+        raise CardError(
+            f"'{reference}' is a pattern, which only run -d takes, for the trainings of one detector: give one of them"
+        )
     if reference.endswith(CARD_SUFFIXES) or "/" in reference or path.is_dir():
         raise CardError(f"there is no {_singular(kind)} card at '{path}'")
     other = next((one for one in USE if one != kind and find_card(one, reference) is not None), "")
@@ -154,7 +159,8 @@ def with_metrics(card: Q) -> Q:
         known = known_metric(name)
         if known is not None and known.of != wanted:
             raise CardError(f"protocol '{card.name}': metric '{name}' is of {known.of}, and the protocol of {wanted}")
-    return card.model_copy(update={"metrics": names, "described": described})
+    primary = None if card.primary is None else names[card.metrics.index(card.primary)]
+    return card.model_copy(update={"metrics": names, "described": described, "primary": primary})
 
 
 def load_metrics(references: Sequence[str]) -> list[str]:

@@ -4,8 +4,8 @@
         m2f2bench_check("my_detector.py:Detector", baseline="baselines/ffpp-c40.json")
 
 Installed with m2f2bench (entry point `pytest11`). Tests that use it have the marker `m2f2bench`, so that
-`pytest -m "not m2f2bench"` leaves them out; the marker's own arguments (`metrics`, `chance`, `tolerance`, `dataset`,
-`device`) are defaults for the checks in the marked test.
+`pytest -m "not m2f2bench"` leaves them out; the marker's own arguments (`metrics`, `chance`, `tolerance`, `margin`,
+`dataset`, `device`) are defaults for the checks in the marked test.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .runs.check import CheckReport
+    from .runs.check_report import CheckReport
 
 MARKER = "m2f2bench"
 FIXTURE = "m2f2bench_check"
-SETTINGS = ("metrics", "chance", "tolerance", "dataset", "device")
+SETTINGS = ("metrics", "chance", "tolerance", "margin", "dataset", "device")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(metrics=(), chance=0.05, tolerance=0.0, dataset=None, device='auto'): a check of a detector against "
-        f"a stored result; set by itself on tests that use {FIXTURE}.",
+        f"{MARKER}(metrics=(), chance=0.05, tolerance=0.0, margin=None, dataset=None, device='auto'): a check of a "
+        f"detector against a stored result; set by itself on tests that use {FIXTURE}.",
     )
 
 
@@ -59,6 +59,7 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
     def check(detector: Any, baseline: str | Path, **settings: Any) -> list[CheckReport]:
         from .core.errors import M2F2BenchError
         from .runs import check as checker
+        from .runs.check_report import describe
 
         wanted = defaults | settings
         try:
@@ -72,7 +73,7 @@ def m2f2bench_check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
         except M2F2BenchError as error:
             pytest.fail(f"m2f2bench: {error}", pytrace=False)
         if not all(report.passed for report in reports):
-            pytest.fail(checker.describe(reports), pytrace=False)
+            pytest.fail(describe(reports), pytrace=False)
         return reports
 
     return check

@@ -54,32 +54,41 @@ def tests(metric: str) -> dict[tuple[str, str], Any]:
     import m2f2bench
 
     compared = m2f2bench.compare(*sorted((ROOT / "results").glob("*.json")), metrics=[metric]).to_json()
-    return {(one["first"], one["second"]): one for one in compared["differences"]}
+    return {(one["first"], one["second"]): one for one in compared["differences"] if one["group"] is None}
 
 
 def test(a: str, b: str, metric: str = "auc") -> str:
-    """Return A − B of two detectors on the board, with its interval and p, corrected by Holm's method."""
+    """Return A − B of two detectors on the board, with its interval and p, corrected as `compare` does."""
     one, sign = (tests(metric)[a, b], 1.0) if (a, b) in tests(metric) else (tests(metric)[b, a], -1.0)
     ends = sorted(sign * end for end in one["ci"])
-    equal = "≤" if one["p_holm_is_bound"] else "="
+    equal = "≤" if one["p_corrected_is_bound"] else "="
+    kind, p = ("Holm", one["p_holm"]) if one["p_holm"] is not None else ("Benjamini-Hochberg", one["p_bh"])
     interval = f"[{number(ends[0])},\u00a0{number(ends[1])}]"
-    return f"{number(sign * one['difference'])} {interval}, Holm p {equal} {number(one['p_holm'])}"
+    return f"{number(sign * one['difference'])} {interval}, {kind} p {equal} {number(p)}"
 
 
 @cache
 def rows(name: str) -> list[dict[str, str]]:
     """Return the rows of the committed tables of paired tests in a file (`explanations/paired`)."""
     lines = [line for line in (ROOT / f"{name}.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    heads = ("A", "B", "metric", "value A", "value B", "A - B", "95% interval", "p", "p (Holm)", "test")
-    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    return [dict(zip(heads, row, strict=True)) for row in cells if row[0] != "A" and set(row[0]) != {"-"}]
+    found, heads = [], []
+    for line in lines:
+        row = [cell.strip() for cell in line.strip("|").split("|")]
+        if row[0] == "A":
+            names = {place: f"value {row[place]}" for place in range(2, len(row)) if row[place] in ("A", "B")}
+            heads = [names.get(place, name) for place, name in enumerate(row)]
+        elif set(row[0]) != {"-"}:
+            found.append(dict(zip(heads, row, strict=True)))
+    return found
 
 
 def difference(name: str, a: str, b: str, metric: str) -> str:
     """Return a committed paired test: the difference A − B with its interval and p, as the table has them."""
     for row in rows(name):
         if (row["A"], row["B"], row["metric"]) == (a, b, metric):
-            return f"{row['A - B']} {row['95% interval']}, Holm p = {row['p (Holm)']}".replace("= ≤", "≤ ")
+            p = row.get("p (corrected)") or row["p (Holm)"]
+            kind = "Benjamini-Hochberg" if row.get("role") == "exploratory" else "Holm"
+            return f"{row['A - B']} {row['95% interval']}, {kind} p = {p}".replace("= ≤", "≤ ")
     raise KeyError(f"no row {a} against {b}, {metric} in leaderboards/{name}.md")
 
 

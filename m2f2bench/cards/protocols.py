@@ -28,7 +28,7 @@ from .registry import is_file_reference
 DETECTION_METRICS = (
     *("auc", "pauc", "tpr_at_fpr1", "tpr_at_fpr01", "ap", "eer"),
     *("accuracy", "balanced_accuracy", "f1", "precision", "recall", "mcc"),
-    *("log_loss", "brier", "ece"),
+    *("log_loss", "brier", "ece", "calibration_debiased"),
 )
 """The metrics of a protocol that is made in code and names none. A metric that is registered never joins them."""
 MASK_METRICS = (
@@ -71,6 +71,14 @@ class MetricRules(Rules):
 
     described: dict[Annotated[str, Field(pattern=f"^{METRIC_NAME}$")], MetricNote] = {}
     """Filled in by `run`: what your own metrics are. Leave it out."""
+    primary: str | None = None
+    """The one metric that a comparison decides by; all others are exploratory. None: the first of `metrics`."""
+
+    @property
+    def main_metric(self) -> str:
+        """The primary metric: the one that is declared, else the first."""
+        names: tuple[str, ...] = getattr(self, "metrics", ())
+        return self.primary or names[0]
 
     @model_validator(mode="before")
     @classmethod
@@ -94,11 +102,20 @@ class MetricRules(Rules):
                 raise ValueError(f"described: '{name}' is no metric of the user's among the protocol's metrics")
         return self
 
+    @model_validator(mode="after")
+    def _primary_is_one_of_them(self) -> MetricRules:
+        names = getattr(self, "metrics", ())
+        if self.primary is not None and self.primary not in names:
+            raise ValueError(f"primary: '{self.primary}' is none of the metrics: take one of {', '.join(names)}")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         out: dict[str, Any] = handler(self)
         if not out.get("described"):
             out.pop("described", None)
+        if out.get("primary") is None:
+            out.pop("primary", None)
         return out
 
 

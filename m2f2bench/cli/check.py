@@ -57,6 +57,10 @@ def check(
     ] = None,
     chance: Annotated[float, Option(help="Probability that an equally good detector fails, over all metrics.")] = 0.05,
     tolerance: Annotated[float, Option(help="A decrease of at most this never fails.")] = 0.0,
+    margin: Annotated[
+        float | None,
+        Option(help="Pass only where a fall of this or more is ruled out (default metric: the primary one)."),
+    ] = None,
     out: Annotated[Path | None, Option(help="Keep the new run here.")] = None,
     crop: CropOption = None,
     finder: FinderOption = "centerface",
@@ -70,7 +74,7 @@ def check(
     """Fail (exit status 1) if a detector is worse than a stored result by more than noise."""
     settle(cards, data, redraw=redraw)
     from ..runs.check import check as look
-    from ..runs.check import describe
+    from ..runs.check_report import describe
 
     reports = look(
         baseline,
@@ -81,6 +85,7 @@ def check(
         metrics=metric or (),
         chance=chance,
         tolerance=tolerance,
+        margin=margin,
         device=device,
         crop=crop,
         finder=finder,

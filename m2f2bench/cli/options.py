@@ -56,6 +56,9 @@ OwnMetricOption = Annotated[
     list[str] | None,
     Option("--metric", "-m", metavar="FILE.py:NAME", help="A metric of yours that the results have. Repeatable."),
 ]
+SeedsOption = Annotated[
+    bool, Option("--seeds", help="Runs of one name, or of X-seed0, X-seed1, …, are trainings of one detector.")
+]
 CropOption = Annotated[
     str | None,
     Option(

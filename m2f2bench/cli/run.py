@@ -46,7 +46,7 @@ def run(
     ] = None,
     detector: Annotated[
         list[str] | None,
-        DetectorNamed(help="Name, card or file.py:Class."),
+        DetectorNamed(help="Name, card or file.py:Class; 'runs/seed*': one detector, several trainings."),
     ] = None,
     dataset: Annotated[list[str] | None, DatasetNamed(help="Name, card or folder.")] = None,
     protocol: Annotated[list[str] | None, ProtocolNamed(help="Default: frame.")] = None,
@@ -108,8 +108,8 @@ def run(
     else:
         kept = with_signatures(signatures)
         show(describe_run(board, results, folder, files, kept) + "\n", kept)
-        if in_terminal() and len({result.detector for result in results}) > 1:
-            say(f"next:  m2f2bench compare {shlex.quote(str(folder))}")
+        if in_terminal() and len({row.detector for row in board.table.rows}) > 1:
+            say(f"next:  m2f2bench compare {shlex.quote(str(folder))}{' --seeds' * results.seeds}")
 
 
 def run_folder(suite: str | None) -> Path:

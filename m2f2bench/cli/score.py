@@ -23,6 +23,7 @@ from .options import (
     MetricNamed,
     OwnMetricOption,
     ProtocolNamed,
+    SeedsOption,
     SignaturesOption,
     SplitOption,
     mapping,
@@ -40,7 +41,8 @@ def score(
         list[Path],
         Argument(
             metavar="PLACE",
-            help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder.",
+            help="CSV, TSV, JSONL, Parquet of id,label,score; JSONL of question id and text; a run's folder; or "
+            "'runs/x-seed*', one detector's trainings.",
         ),
     ],
     protocol: Annotated[
@@ -62,6 +64,7 @@ def score(
         bool | None,
         Option(help="Answers: also score controls that do not see the image. Default: yes, but no with --json."),
     ] = None,
+    seeds: SeedsOption = False,
     out: Annotated[Path | None, Option(help="Write a folder for each result here, like run.")] = None,
     metric: OwnMetricOption = None,
     signatures: SignaturesOption = None,
@@ -71,13 +74,23 @@ def score(
 ) -> None:
     """Score stored rows or answers from any source, without a model."""
     settle(cards, data, metrics=metric)
+    from ..core.patterns import is_pattern
     from ..results.columns import narrowed, require_files
     from ..scoring.score import score as score_file
+    from ..scoring.score import score_trainings
     from ..scoring.scored import Source
     from ..scoring.tasks import task_at
 
     columns = mapping(column)
     beside = [] if validation is None else [validation]
+    if seeds or any(map(is_pattern, file)):
+        if together or controls or name is not None:
+            raise ScoreError("--together, --controls and --name are not for several trainings: leave them out")
+        each, pooled = score_trainings(file, Source(protocol, dataset, split, None, columns, validation), seeds)
+        _write(each, out)
+        _print_results(pooled, pooled, as_json, with_signatures(signatures))
+        _say_written(out, as_json)
+        return
     require_files(columns, [*file, *beside])
     task = task_at(file[0], protocol).name
     if task == EXPLANATION:
@@ -103,12 +116,16 @@ def score(
         )
         for path in file
     ]
+    _write(results, out)
+    _print_results(results, results, as_json, with_signatures(signatures))
+    _say_written(out, as_json)
+
+
+def _write(results: Sequence[Result], out: Path | None) -> None:
     if out is not None:
         from ..runs.detection import write_scored
 
         write_scored(results, out)
-    _print_results(results, results, as_json, with_signatures(signatures))
-    _say_written(out, as_json)
 
 
 def _say_written(out: Path | None, as_json: bool) -> None:
@@ -149,8 +166,8 @@ def compare(
         list[Path],
         Argument(
             metavar="PLACE",
-            help="Two or more runs (folders, or files of rows); one folder with many runs; or one CSV of id, label and "
-            "a column of scores for each detector.",
+            help="Two or more runs (folders, files of rows, or 'a-seed*', one detector's trainings); one folder with "
+            "many runs; or one CSV of id, label and a column of scores for each detector.",
         ),
     ],
     protocol: Annotated[str | None, ProtocolNamed(help="Default: that of the runs.")] = None,
@@ -162,16 +179,18 @@ def compare(
             "--metric",
             "-m",
             autocompletion=complete.metrics,
-            help="Name or FILE.py:NAME. Default for two runs: all; for more: the first.",
+            help="Name or FILE.py:NAME. Default for two runs: all; for more: the primary one.",
         ),
     ] = None,
     methods: Annotated[
         bool, Option("--methods", help="Also by manipulation, with the average; of answers: also for real and fake.")
     ] = False,
     against: Annotated[str, Option(metavar="NAME", help="Only pairs with this detector.")] = "",
-    seeds: Annotated[
-        bool, Option("--seeds", help="Runs of one name, or of X-seed0, X-seed1, …, are trainings of one method.")
-    ] = False,
+    seeds: SeedsOption = False,
+    margin: Annotated[
+        float | None,
+        Option(help="The largest difference that does not matter: also test equivalence within it, and no worse."),
+    ] = None,
     column: ColumnOption = None,
     signatures: SignaturesOption = None,
     cards: CardsOption = None,
@@ -180,29 +199,30 @@ def compare(
 ) -> None:
     """Compare detectors by paired tests on the same frames: which is better, and is it more than noise?"""
     settle(cards, data)
+    from ..core.patterns import is_pattern
     from ..leaderboards.report import describe_comparison
     from ..loading import load_metrics
     from ..results.read_rows import SUFFIXES
     from ..scoring import compare as comparer
+    from ..scoring.comparison import Comparisons
 
     metrics = load_metrics(metric or ())
-    one_file = len(runs) == 1 and runs[0].suffix in SUFFIXES
+    one_file = len(runs) == 1 and (runs[0].suffix in SUFFIXES or is_pattern(runs[0]))
+    found: Comparisons
     if len(runs) > 1 or one_file:
         source: dict[str, Any] = {"protocol": protocol, "dataset": dataset, "split": split, "columns": mapping(column)}
-        found = [comparer.compare(*runs, **source, metrics=metrics, against=against, seeds=seeds)]
+        source |= {"metrics": metrics, "against": against, "seeds": seeds, "margin": margin}
+        found = Comparisons([comparer.compare(*runs, **source)])
     elif protocol or dataset or column:
         raise ScoreError("--protocol, --dataset and --column need two or more runs, or one CSV: name each of them")
     else:
-        found = comparer.compare_folder(runs[0], metrics, against, seeds)
+        found = comparer.compare_folder(runs[0], metrics, against, seeds, margin)
     if as_json:
-        objects = [comparison.to_json() for comparison in found]
-        echo_json(objects[0] if len(runs) > 1 or one_file else objects)
+        echo_json(found[0].to_json() if len(runs) > 1 or one_file else found.to_json())
         return
     printed = with_signatures(signatures)
-    from ..scoring.across import possible
-
     texts = [describe_comparison(one, metrics, methods, printed) for one in found]
-    texts += [one.markdown() for one in possible(found, metrics[0] if metrics else "")]
+    texts += [one.markdown() for one in found.over_datasets]
     show("\n".join(texts), printed)
 
 
@@ -223,6 +243,7 @@ def leaderboard(
     published: Annotated[
         bool, Option("--with-published", help="Also published figures of others, in a separate section.")
     ] = False,
+    seeds: SeedsOption = False,
     out: Annotated[Path | None, Option(help="Write here instead of printing.")] = None,
     metric: OwnMetricOption = None,
     signatures: SignaturesOption = None,
@@ -239,7 +260,7 @@ def leaderboard(
     format = format or (out.suffix[1:] if out is not None and out.suffix else "md")
     read_here = out is None and format == "md"  # what is kept, or read by programs, has its signatures
     kept = with_signatures(signatures) if read_here else signatures is not False
-    text = render(gather(places or [], published), format, kept)
+    text = render(gather(places or [], published, seeds=seeds), format, kept)
     if read_here:
         show(text, kept)
     elif out is None:

@@ -41,10 +41,11 @@ def bar(label: str, score: Score) -> Bar:
 
 
 def shown_score(score: Score | None) -> str:
-    """Return `value [low, high]` with three decimals, or a dash if there is no value."""
+    """Return `value ± deviation [low, high]` with three decimals, or a dash if there is no value."""
     if score is None or score.value is None:
         return "–"
-    return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
+    spread = "" if score.deviation is None else f" ± {score.deviation:.3f}"
+    return f"{score.value:.3f}{spread}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
 
 
 def columns_of(score: Score) -> dict[str, Any]:

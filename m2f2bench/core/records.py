@@ -180,7 +180,8 @@ class Score:
 
     `ci` is the interval [low, high], None if the protocol asks for no interval or it cannot be computed. `reason` says
     why there is no value or no interval, or is a remark on the value. `n_real` and `n_fake` count the units (frames or
-    videos) from which the value was computed.
+    videos) from which the value was computed. `deviation` is the standard deviation between the trainings whose mean
+    the value is; None for the value of one.
     """
 
     value: float | None
@@ -188,14 +189,17 @@ class Score:
     n_fake: int
     ci: tuple[float, float] | None = None
     reason: str | None = None
+    deviation: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON object of a result file; `reason` only if there is one."""
+        """Return the JSON object of a result file; `reason` and `deviation` only if there is one."""
         interval, remark = list(self.ci) if self.ci else None, {"reason": self.reason} if self.reason else {}
-        return {"value": self.value, "ci": interval, "n_real": self.n_real, "n_fake": self.n_fake} | remark
+        spread = {} if self.deviation is None else {"deviation": self.deviation}
+        return {"value": self.value, "ci": interval, "n_real": self.n_real, "n_fake": self.n_fake} | remark | spread
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Score:
         """Return the score that `to_json` wrote."""
         ci = data.get("ci")
-        return cls(data["value"], data["n_real"], data["n_fake"], tuple(ci) if ci else None, data.get("reason"))
+        values = (data["value"], data["n_real"], data["n_fake"], tuple(ci) if ci else None)
+        return cls(*values, data.get("reason"), data.get("deviation"))

@@ -33,7 +33,7 @@ from .crop_cache import CropCache, limit_bytes
 from .crops import Crop, CropCard, cut, load_crop
 from .face import Face, rounded
 from .find import DEFAULT, FaceFinder, load_finder
-from .videos import Listing, Look, Stories, Story, looked_at, one_file
+from .videos import Listing, Look, Stories, Story, absence, looked_at, one_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,7 +179,7 @@ class FaceAdapter(Adapter[FaceOptions]):
         except FrameError as error:
             raise FrameError(frame.id, error.reason, error.status) from None
         if found is None:
-            raise FrameError(frame.id, _absence(story, scene, track), "no_face")
+            raise FrameError(frame.id, absence(story, scene, track), "no_face")
         face, crop = found
         if crop is not None:
             return crop
@@ -377,17 +377,6 @@ def _scene(frame: Frame) -> Frame:
     if frame.picture and frame.id.startswith(f"{frame.picture}#"):
         return replace(frame, id=frame.picture, picture="")
     return frame
-
-
-def _absence(story: Story, scene: Frame, track: Track | None) -> str:
-    """Return why there is no crop."""
-    if track is None and not story.tracks:
-        return "no face was found" + ("" if len(story.numbers) == 1 else " in the video")
-    if track is None:
-        return "no face was found in this frame"
-    look = story.looks.get(story.numbers[scene.id])
-    others = len(look.faces) if look is not None else 0
-    return "the face of the video's person is not in this frame" + (f" ({others} others are)" if others else "")
 
 
 def with_faces(

@@ -200,3 +200,14 @@ def one_file(video: Sequence[Frame]) -> bool:
     if isinstance(video, Frames):
         return len(video.clips) == 1 and not isinstance(video.clips[0].items[0], str)
     return len({frame.locator.path for frame in video}) == 1
+
+
+def absence(story: Story, scene: Frame, track: Track | None) -> str:
+    """Return why there is no crop."""
+    if track is None and not story.tracks:
+        return "no face was found" + ("" if len(story.numbers) == 1 else " in the video")
+    if track is None:
+        return "no face was found in this frame"
+    look = story.looks.get(story.numbers[scene.id])
+    others = len(look.faces) if look is not None else 0
+    return "the face of the video's person is not in this frame" + (f" ({others} others are)" if others else "")

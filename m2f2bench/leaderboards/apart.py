@@ -1,12 +1,19 @@
-"""Sentences on what a board's data can tell apart: paired tests between the rows, in the column that sorts them."""
+"""Sentences on what a board's data can tell apart: paired tests between the rows, in the primary metric.
+
+That is the metric that the protocol of the column that sorts the rows declares, if a column has it; else that column's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 
-from ..metrics.detection.paired import Difference, holm
+from ..metrics.detection.paired import Difference
+from ..metrics.registry import title
 from ..scoring.control_names import PREFIX
+from ..scoring.trainings import OVER
+from ..stats.multiplicity import holm
 from .table import Row, Table, TableColumn
 
 ALPHA = 0.05
@@ -22,16 +29,19 @@ Test = Callable[[TableColumn, Sequence[Pair]], Tested]
 """Test pairs of rows in a column; None for a pair that cannot be tested."""
 
 
-def told_apart(table: Table, test: Test) -> tuple[str, ...]:
+def told_apart(table: Table, test: Test, primary: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """Return what the data tell apart in the column that sorts the table; no sentence with fewer than two values.
 
+    `primary` has the primary metric that a protocol declares: where the column has another metric, that of the primary
+    one is taken, and if there is none the sentences say that they are exploratory.
     The first sentence is on the pairs of detectors (controls of explanations are not among them), then there is one for
     each explainer against the controls. Each has Holm's correction over its own pairs.
     """
     if not table.columns:
         return ()
-    column = table.columns[table.rank_by]
-    known = [i for i, row in enumerate(table.rows) if row.values[table.rank_by] is not None]
+    place = _place(table, primary)
+    column = table.columns[place]
+    known = [i for i, row in enumerate(table.rows) if row.values[place] is not None]
     own = [i for i in known if not table.rows[i].knows]
     controls = [i for i in known if table.rows[i].knows]
     names = _names(table.rows)
@@ -45,7 +55,20 @@ def told_apart(table: Table, test: Test) -> tuple[str, ...]:
     for one in own[:MOST] if controls else ():
         found = test(column, [(one, other) for other in controls])
         sentences.append(_against(found, names, column, names[one]))
+    declared = primary.get(column.protocol, column.metric)
+    if sentences and column.metric != declared:
+        sentences.append(f"That is exploratory: the primary metric of {column.protocol} is {title(declared)}.")
     return tuple(sentences)
+
+
+def _place(table: Table, primary: Mapping[str, str]) -> int:
+    """Return the column whose pairs are tested: the one that sorts the table, or the same with the primary metric."""
+    column = table.columns[table.rank_by]
+    wanted = primary.get(column.protocol, column.metric)
+    for i, other in enumerate(table.columns):
+        if other.metric == wanted and (other.signature, other.method) == (column.signature, column.method):
+            return i
+    return table.rank_by
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -75,7 +98,8 @@ def _how(found: Tested) -> str:
     n = sum(d is not None and d.p is not None for d in found.values())
     holm = f" after Holm's correction for {n} pairs" if n > 1 else ""
     left = len(found) - n
-    return f"paired tests, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
+    over = " over people and trainings" * any(d is not None and d.test.endswith(OVER) for d in found.values())
+    return f"paired tests{over}, p ≤ .05{holm}" + (f"; {left} {_pairs(left)} could not be tested" if left else "")
 
 
 def _pairs(n: int) -> str:

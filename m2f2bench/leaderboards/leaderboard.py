@@ -16,6 +16,7 @@ from ..results.result import Result
 from ..results.stored import ResampledResult
 from ..scoring.detection import ScoredRows, score_rows
 from ..scoring.given import Data, Given, are_results, expand
+from ..scoring.pooled import Evidence
 from ..scoring.scored import Source
 from ..scoring.tasks import about_answers, task_at
 from .board import Board, gather
@@ -31,6 +32,7 @@ def leaderboard(
     split: str = "test",
     columns: ColumnNames | None = None,
     published: bool = False,
+    seeds: bool = False,
     out: str | Path | None = None,
 ) -> Board:
     """Return a leaderboard: a row for each detector, a column for each dataset, protocol and metric.
@@ -39,16 +41,18 @@ def leaderboard(
     returned, or one detector's rows as `score` takes them: a file, a DataFrame, a dict of columns, `(label, score)`,
     records, or a mapping `{name: data}` of several. `names` name the detectors of rows, in order; `protocol`,
     `dataset`, `split` and `columns` are those of `score`, for rows alone. A value is marked best only where paired
-    tests on the same frames tell it apart from every other. With `published` the board also has published figures of
-    others. `out` is a file to write: .md, .csv, .tex, .html or .json. Raises DataError if there is nothing to show, and
-    ScoreError for rows as `score` does, or if the ending of `out` is unknown.
+    tests on the same frames tell it apart from every other. With `seeds`, or for a pattern of folders, results of one
+    detector (or with names that differ in `-seed0`, `-seed1`, … alone) are its trainings and one row: the mean, the
+    deviation between trainings, and an interval over people and trainings. With `published` the board also has
+    published figures of others. `out` is a file to write: .md, .csv, .tex, .html or .json. Raises DataError if there is
+    nothing to show, and ScoreError for rows as `score` does, or if the ending of `out` is unknown.
     """
     paths = [str(place) for place in places if isinstance(place, (str, Path)) and not _is_rows(place)]
     data = [place for place in places if not isinstance(place, (str, Path)) or _is_rows(place)]
     finished = [one for place in data if isinstance(place, Result) or are_results(place) for one in _listed(place)]
     paths += [str(one.kept) for one in finished if _is_stored(one)]
     results = [one for one in finished if not _is_stored(one) and not _has_rows(one)]
-    evidence: dict[tuple[str, str], ScoredRows | ResampledResult] = {}
+    evidence: dict[tuple[str, str], Evidence] = {}
     source = Source(protocol, dataset, split, columns=columns)
     rows = [place for place in data if not isinstance(place, Result) and not are_results(place)]
     given = [*expand([one for one in finished if _has_rows(one)], (), columns)]
@@ -58,7 +62,7 @@ def leaderboard(
         results.append(score_rows(own) if isinstance(own, ScoredRows) else own.result)
         evidence[results[-1].signature, results[-1].protocol] = own
     _refuse_namesakes(results)
-    board = gather(paths, published, results, evidence)
+    board = gather(paths, published, results, evidence, seeds)
     if out is not None:
         file = user_path(out)
         write_text(file, render(board, file.suffix[1:] or "md"))

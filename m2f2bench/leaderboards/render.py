@@ -22,7 +22,7 @@ from ..results.result import Result
 from .board import Board
 from .html.page import to_html
 from .published import DEVIATES, NOT_ITS_PAPER, Figure, figure_tables
-from .table import Cell, Row, Table, TableColumn, legends
+from .table import Cell, Row, Table, TableColumn, legends, trainings_notes
 from .text import coverage, format_score
 
 BOARD = "leaderboard"
@@ -38,7 +38,7 @@ DROP_NOTE = (
 CSV_COLUMNS = (
     *("rank", "detector", "trained_on", "dataset", "split", "protocol", "metric", "method"),
     *("value", "ci_low", "ci_high", "best", "n_real", "n_fake", "coverage", "frame_coverage"),
-    *("in_domain", "reason", "signature"),
+    *("in_domain", "reason", "trainings", "deviation", "signature"),
 )
 NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
 NAMED |= {'"': "quotedbl", "'": "quotesingle", "`": "asciigrave"}
@@ -98,11 +98,14 @@ def table_markdown(table: Table, signatures: bool = True) -> str:
     for number, row in enumerate(table.rows):
         rank = [str(row.rank) if row.rank is not None else "–"] if ranked else []
         name = markdown.name(row.detector) + f" [{markdown.letter(number)}]" * signatures
-        trained = markdown.name(", ".join(row.trained_on)) or "–"
+        trained = markdown.name(", ".join(row.trained_on))
+        trained = " · ".join(part for part in (trained, row.trained) if part) or "–"
         lines.append([*rank, name, trained, *(_cell_text(cell) for cell in row.cells)])
     text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
     for mark, what in legends(table).items():
         text += f"{mark} {what}\n\n"
+    for note in trainings_notes(table):
+        text += f"{note[0].upper()}{note[1:]}.\n\n"
     if any(cell.best for cell in table.cells):
         text += f"{BEST_NOTE}\n\n"
     if any(row.knows for row in table.rows):
@@ -139,13 +142,13 @@ def _cell_text(cell: Cell | None) -> str:
         return "–"
     if cell.score.value is None:
         return f"null ({cell.score.reason})"
-    number, _, interval = format_score(cell.score).partition(" ")
-    text = (f"**{number}**" if cell.best else number) + cell.mark + (f" {interval}" if interval else "")
+    number, _, rest = format_score(cell.score).partition(" ")
+    text = (f"**{number}**" if cell.best else number) + cell.mark + (f" {rest}" if rest else "")
     return text + (f" ({cell.covered})" if cell.covered else "")
 
 
 def to_csv(board: Board) -> str:
-    """Return one line for each cell: value, interval, counts, coverage, signature. Published figures are left out."""
+    """Return one line for each cell: value, interval, counts, coverage, trainings, signature; no published figures."""
     table = board.table
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -155,11 +158,12 @@ def to_csv(board: Board) -> str:
             place = [column.dataset, column.split, column.protocol, column.metric, column.method]
             head: list[Any] = [row.rank, row.detector, "+".join(row.trained_on), *place]
             if cell is None:
-                writer.writerow(_cells([*head, *[""] * 9, "no result", ""]))
+                writer.writerow(_cells([*head, *[""] * 9, "no result", "", "", ""]))
                 continue
             score, ends = cell.score, cell.score.ci or (None, None)
             numbers = [score.value, *ends, int(cell.best), score.n_real, score.n_fake, cell.coverage]
-            more = [cell.frame_coverage, int(cell.in_domain), score.reason or "", cell.signature]
+            more = [cell.frame_coverage, int(cell.in_domain), score.reason or ""]
+            more += [cell.trainings, score.deviation, cell.signature]
             writer.writerow(_cells([*head, *numbers, *more]))
     return out.getvalue()
 
@@ -193,7 +197,7 @@ def _table_json(table: Table) -> dict[str, Any]:
         ],
         "rows": [
             {key: getattr(row, key) for key in ("rank", "detector", "trained_on", "signature")}
-            | {"cells": [_cell_json(cell) for cell in row.cells]}
+            | {"trainings": max(row.trainings, default=None), "cells": [_cell_json(cell) for cell in row.cells]}
             for row in table.rows
         ],
     }
@@ -202,7 +206,7 @@ def _table_json(table: Table) -> dict[str, Any]:
 def _cell_json(cell: Cell | None) -> dict[str, Any] | None:
     if cell is None:
         return None
-    names = ("best", "coverage", "frame_coverage", "in_domain", "domain", "signature")
+    names = ("best", "coverage", "frame_coverage", "in_domain", "domain", "trainings", "signature")
     return cell.score.to_json() | {name: getattr(cell, name) for name in names}
 
 
@@ -230,7 +234,7 @@ def to_latex(board: Board, signatures: bool = True) -> str:
     marks = _latex_marks(table.rows, signatures)
     for row, mark in zip(table.rows, marks, strict=True):
         rank = [str(row.rank) if row.rank is not None else "--"] if ranked else []
-        name = _latex_name(row.detector) + mark
+        name = _latex_name(row.detector) + mark + (rf" {{\scriptsize {row.trained}}}" if row.trained else "")
         lines.append(" & ".join([*rank, name, *(_latex_value(cell) for cell in row.cells)]) + r" \\")
         under = [_latex_interval(cell) for cell in row.cells]
         if any(under):
@@ -275,6 +279,7 @@ def _latex_legend(table: Table) -> str:
         parts.append(r"bold: better than every other of its column (a paired test against each, $p\le.05$ in all)")
     if any(row.knows for row in table.rows):
         parts.append("without a rank: controls, which see no image")
+    parts += [in_latex(note) for note in trainings_notes(table)]
     short = {"†": r"\dag{}: in-domain", "‡": r"\ddag{}: in-domain, the same corpus in another form"}
     short["§"] = r"\S{}: in-domain by people, another corpus with some of the same"
     parts += [short[mark] for mark in legends(table)]
@@ -303,7 +308,8 @@ def _latex_value(cell: Cell | None) -> str:
         return r"\textit{null}"
     text = f"{cell.score.value:.3f}".replace("-", "$-$")
     text = rf"\textbf{{{text}}}" if cell.best else text
-    return text + in_latex(cell.mark)
+    spread = "" if cell.score.deviation is None else rf"\,$\pm$\,{cell.score.deviation:.3f}"
+    return text + spread + in_latex(cell.mark)
 
 
 def _latex_interval(cell: Cell | None) -> str:

@@ -16,8 +16,10 @@ from ..metrics.registry import at_threshold, builtin, title
 from ..results.form import known_in
 from ..results.result import Result
 from ..results.signature import place_of, share
-from ..scoring.comparison import Comparison
-from .finding import finding
+from ..scoring.comparison import Comparison, margin_text, smallest_text
+from ..scoring.finding import finding
+from ..scoring.pooled import count_of, count_text
+from .table import ONE, SEVERAL
 from .text import (
     by_reason,
     clusters_line,
@@ -131,7 +133,7 @@ def _by_group(
 
 def _how(result: Result) -> list[str]:
     unit = result.measured.get("level", "unit")
-    lines = [*result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
+    lines = [*_pooled(result), *result.warnings, f"in brackets: {unit}s, real + fake; coverage {coverage(result)}"]
     lines += holes_line(result, "frames", "score")
     value, policy = result.threshold.get("value"), result.threshold.get("policy")
     if policy is not None and value is not None:
@@ -142,6 +144,19 @@ def _how(result: Result) -> list[str]:
             )
         lines += [at, *transfer_lines(result)]
     return lines + clusters_line(result, f"{unit}s")
+
+
+def _pooled(result: Result) -> list[str]:
+    """Return of how many trainings a result is, and what ± is; empty for a detector that is none."""
+    count = count_of(result)
+    if count is None:
+        return []
+    if count == 1:
+        return [ONE]
+    found = result.details["trainings"]
+    seeds = [seed for seed in found["seeds"] if seed]
+    named = f" (seeds {', '.join(seeds)})" if len(seeds) == count else ""
+    return [f"{count_text([count])}{named}; {SEVERAL}"]
 
 
 def headline_groups(result: Result) -> list[tuple[str, Mapping[str, dict[str, Score]], list[str]]]:
@@ -253,33 +268,62 @@ def _scores(found: Mapping[str, Any]) -> dict[str, Score]:
 def describe_comparison(
     found: Comparison, metrics: Sequence[str] = (), methods: bool = False, signatures: bool = True
 ) -> str:
-    """Return Markdown: what was found in the first metric, and a table with a row for each pair and metric.
+    """Return Markdown: what was found in the primary metric, and a table with a row for each pair and metric.
 
-    For more than one pair there is one metric by default.
+    For more than one pair there is one metric by default. The primary metric is the first.
     """
-    wanted = list(metrics) or list(found.metrics if len(found.pairs) == 1 else found.metrics[:1])
-    chosen = [(p, d) for p in found.pairs for d in p.differences if d.metric in wanted and (methods or not d.group)]
-    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(d)] for pair, d in chosen]
-    heads = ["A", "B", "metric", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (Holm)", "test"]
-    names, left = f"{len(found.detectors)} detectors", 3
+    asked = list(metrics) or list(found.metrics if len(found.pairs) == 1 else [found.main])
+    wanted = [name for name in found.metrics if name in asked]
+    chosen = [
+        (p, d)
+        for p in found.pairs
+        for name in wanted
+        for d in p.differences
+        if d.metric == name and (methods or not d.group)
+    ]
+    rows = [[pair.first, pair.second, _metric(d, found.oracle), *_numbers(found, d)] for pair, d in chosen]
+    heads = ["A", "B", "metric", "role", "A", "B", "A - B", f"{100 * found.level:g}% interval", "p", "p (corrected)"]
+    heads += ["finds", *([] if found.margin is None else [f"within ±{found.margin:g}"]), "test"]
+    names, left = f"{len(found.detectors)} detectors", 4
     if len(found.pairs) == 1:
         pair = found.pairs[0]
-        rows = [row[2:8] + row[9:] for row in rows]
-        heads = ["metric", pair.first, pair.second, "difference", *heads[6:8], "test"]
-        names, left = " against ".join(found.detectors), 1
+        rows = [row[2:] for row in rows]
+        heads = ["metric", "role", pair.first, pair.second, "difference", *heads[7:]]
+        names, left = " against ".join(found.detectors), 2
     head = markdown.name(f"{names}, on {place_of(found.dataset, found.split)}, {found.protocol}")
-    text = f"## {markdown.escaped(head)}\n\n{finding(found, wanted[0])}\n\n"
+    said = finding(found, lambda name: markdown.escaped(markdown.name(name)))
+    text = f"## {markdown.escaped(head)}\n\n{said}\n\n"
     text += f"{markdown.table([heads, *rows], left)}\n"
     unit = "units are independent" if found.clusters["independent"] else f"resampled by {found.clusters['by']}"
     notes = [f"{found.clusters['n']} clusters; {unit}; the same resamples for all detectors"]
-    notes += few_clusters(found.clusters) + _trainings(found)
+    notes += [*found.notes, *few_clusters(found.clusters), *_trainings(found)]
     if found.oracle:
         notes.insert(0, f"decisions at an {ORACLE}, chosen on the same scores: see those at {AT_HALF[1:]}")
     differences = [d for _, d in chosen]
     named = ((d.reason, " ".join(part for part in (title(d.metric), d.group) if part)) for d in differences)
-    notes = [*by_reason(named), *_bounds(differences), *notes]
+    notes = [*by_reason(named), *_bounds(differences), *_corrections(found, differences), *notes]
     measures = [found.signature, *found.detectors.values()] if signatures else []
     return text + _listed([*notes, *map(markdown.code, measures)])
+
+
+def _corrections(found: Comparison, differences: Sequence[Difference]) -> list[str]:
+    """Return what the corrected p-values, and the column `finds`, mean."""
+    lines = []
+    tests, datasets = found.family.get("tests", 0), found.family.get("datasets", 1)
+    if tests > 1:
+        over = f"{tests} tests" + (f" on {datasets} datasets" if datasets > 1 else "")
+        lines.append(f"primary metric: {title(found.main)}, with Holm's correction over {over}")
+    if any(d.bh is not None for d in differences):
+        n = found.family.get("exploratory", 0)
+        lines.append(
+            f"exploratory: Benjamini and Hochberg's correction over all {n} such tests, manipulations included"
+        )
+    if any(d.smallest is not None for d in differences):
+        lines.append("finds: the true difference that 80% of such tests would find, where two are not told apart")
+    if found.margin is not None:
+        how = "two one-sided tests at 5%, p after the correction; equivalent if the 90% interval lies within"
+        lines.append(f"within ±{found.margin:g}: {how}")
+    return lines
 
 
 def _trainings(found: Comparison) -> list[str]:
@@ -287,6 +331,7 @@ def _trainings(found: Comparison) -> list[str]:
     lines = []
     for name, one in found.trainings.items():
         text = "one training: how much another would differ is taken from the others"
+        text = "no training: it is compared as it is" if one.get("fixed") else text
         if one["deviation"] is not None:
             each = ", ".join(f"{value:.3f}" for value in one["values"])
             text = f"{one['n']} trainings, {title(one['metric'])} {one['mean']:.3f} ± {one['deviation']:.3f} ({each})"
@@ -300,14 +345,17 @@ def _metric(d: Difference, oracle: bool) -> str:
     )
 
 
-def _numbers(d: Difference) -> list[str]:
+def _numbers(found: Comparison, d: Difference) -> list[str]:
     def number(value: float | None, form: str = ".3f") -> str:
         return "null" if value is None else f"{value:{form}}"
 
     interval = f"[{d.ci[0]:+.3f}, {d.ci[1]:+.3f}]" if d.ci else "–"
     test = d.test + (f" ({' : '.join(str(n) for n in d.counts.values())})" if d.counts else "")
-    ps = [_p(d.p, d.bound), _p(d.holm, d.holm_bound)]
-    return [number(d.first), number(d.second), number(d.difference, "+.3f"), interval, *ps, test or "–"]
+    ps = [_p(d.p, d.bound), _p(d.corrected, d.corrected_bound)]
+    role = "primary" if found.is_primary(d) else "exploratory"
+    values = [number(d.first), number(d.second), number(d.difference, "+.3f")]
+    margin = [] if found.margin is None else [margin_text(d)]
+    return [role, *values, interval, *ps, smallest_text(d), *margin, test or "–"]
 
 
 def _p(p: float | None, bound: bool) -> str:
@@ -320,8 +368,8 @@ def _p(p: float | None, bound: bool) -> str:
 
 def _bounds(differences: Sequence[Difference]) -> list[str]:
     """Return what `≤` means, if a p-value has it."""
-    draws = sorted({d.draws for d in differences if (d.bound or d.holm_bound) and d.draws})
-    if not any(d.bound or d.holm_bound for d in differences):
+    draws = sorted({d.draws for d in differences if (d.bound or d.corrected_bound) and d.draws})
+    if not any(d.bound or d.corrected_bound for d in differences):
         return []
     times = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,} to {draws[-1]:,}" if draws else "the"
     return [f"≤: p is at most this; in all of {times} resamples the difference has the same sign"]

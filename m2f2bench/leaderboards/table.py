@@ -17,8 +17,9 @@ from ..metrics.reader_errors import error_note
 from ..metrics.registry import at_threshold, metric_of, title
 from ..results.form import known_in
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, differing, measure_signature, place_of, short
+from ..results.signature import DETECTOR, MAP, differing, joined_signature, measure_signature, place_of, short, touching
 from ..scoring.controls import known_to
+from ..scoring.pooled import count_of, count_text
 
 BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 """Fields that results of one detector share: all but the machine that it ran on and its coverage of a dataset."""
@@ -26,7 +27,11 @@ BY = tuple(key for key in DETECTOR if key not in ("cov", "env"))
 
 @dataclass(frozen=True)
 class TableColumn:
-    """One column: all its numbers share `signature`, the measure part of the results' signatures."""
+    """One column: all its numbers share the fields that the metric depends on, `key`.
+
+    `signature` is the measure part of its results' signatures; where they differ, in what does not touch the values, it
+    has each: `ci:A or B`.
+    """
 
     dataset: str
     split: str
@@ -40,6 +45,7 @@ class TableColumn:
     """Error rate of the reader of answers that the metric needs, if any; of the first result."""
     described: Metric | None = field(default=None, compare=False)
     """The metric as the results describe it; None for one of this package, and without results."""
+    key: str = ""
 
     @property
     def place(self) -> str:
@@ -85,7 +91,8 @@ class Cell:
     `coverage` is of units, `frame_coverage` of frames (None if the result does not have it). `domain` is `dataset` if
     the detector was trained on this dataset, `corpus` if it was trained on another of the same people and videos,
     `people` if it was trained on another corpus and some people are in both, else empty. `best`: paired tests show
-    that it is better than every other of its column.
+    that it is better than every other of its column. `trainings`: of how many trainings it is the mean; None if the
+    detector is no training.
     """
 
     score: Score
@@ -94,6 +101,7 @@ class Cell:
     signature: str
     best: bool = False
     frame_coverage: float | None = None
+    trainings: int | None = None
 
     @property
     def in_domain(self) -> bool:
@@ -131,6 +139,16 @@ class Row:
     cells: tuple[Cell | None, ...]
     rank: int | None
     knows: str = ""
+
+    @property
+    def trainings(self) -> tuple[int, ...]:
+        """The different numbers of trainings of its cells, from few to many; empty if it is no training."""
+        return tuple(sorted({cell.trainings for cell in self.cells if cell and cell.trainings}))
+
+    @property
+    def trained(self) -> str:
+        """How many trainings it has, in words; empty for a control or a detector that is not trained."""
+        return count_text(self.trainings)
 
     @property
     def values(self) -> list[float | None]:
@@ -172,7 +190,9 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
     controls of explanations, which see no image, come after all others and have no rank.
     """
     wanted = list(card.columns) if card else _all_columns(results)
-    columns = [column for spec in wanted for column in _split(spec, results)]
+    columns = [
+        column for one in wanted for column in _split((one.dataset, one.split, one.protocol), one.metric, results)
+    ]
     key = min(card.rank_by, len(columns) - 1) if card and columns else 0
     rows = _rows(results, columns, key)
     heading = (card.title or card.name) if card else "Results"
@@ -181,43 +201,66 @@ def build_table(results: Sequence[Result], card: LeaderboardCard | None = None) 
 
 def method_table(results: Sequence[Result], metric: str = "auc") -> Table:
     """Return a table of one metric by manipulation (each method's fakes against all reals), with the mean."""
-    found: dict[TableColumn, None] = {}
+    found: dict[tuple[tuple[str, str, str], str], None] = {}
     for result in results:
-        place = (result.dataset, result.split, result.protocol, metric, measure_signature(result.measured))
         for method in [*([AVERAGE] if len(result.methods) > 1 and result.average else []), *result.methods]:
-            found.setdefault(TableColumn(*place, method, described=_described(result, metric)))
-    columns = list(found)
+            found.setdefault(((result.dataset, result.split, result.protocol), method))
+    columns = [
+        replace(column, method=method)
+        for place, method in found
+        for column in _split(place, metric, [one for one in results if method in (AVERAGE, *one.methods)])
+    ]
     rows = _rows(results, columns, None)
     heading = title(metric, columns[0].described if columns else None)
     return Table("methods", f"{heading} by manipulation", tuple(columns), tuple(rows))
 
 
 def _all_columns(results: Sequence[Result]) -> list[Column]:
-    """Return the main metrics of a single dataset and protocol, or of several the first of each."""
+    """Return the main metrics of a single dataset and protocol, the primary one first, or of several that of each."""
     last = {(r.dataset, r.protocol, r.split): r for r in results}
     columns = []
     for (dataset, protocol, split), result in last.items():
         main = [m for m in result.metrics if (known := known_in(result, m)) and known.headline] or list(result.metrics)
+        if (primary := result.protocol_card.get("primary")) in result.metrics:
+            main = [primary, *(m for m in main if m != primary)]
         for metric in main if len(last) == 1 else main[:1]:
             columns.append(Column(dataset=dataset, protocol=protocol, split=split, metric=metric))
     return columns
 
 
-def _split(spec: Column, results: Sequence[Result]) -> list[TableColumn]:
-    """Return a column of a card as one column for each signature of its results, or as one empty column."""
-    fitting = [r for r in results if (r.dataset, r.protocol, r.split) == (spec.dataset, spec.protocol, spec.split)]
-    unique = {measure_signature(r.measured): r.measured for r in fitting} or {"": {}}
-    readers = {measure_signature(r.measured): r.details.get("readers", {}) for r in reversed(fitting)}
-    first = next(iter(unique.values()))
+def _split(place: tuple[str, str, str], metric: str, results: Sequence[Result]) -> list[TableColumn]:
+    """Return the column of a metric at a place (dataset, split, protocol) as one for each key of its results.
+
+    Without results it is one empty column.
+    """
+    fitting: dict[str, list[Result]] = {}
+    for result in results:
+        if (result.dataset, result.split, result.protocol) == place:
+            fitting.setdefault(key_of(result, metric), []).append(result)
+    dataset, split, protocol = place
+    if not fitting:
+        return [TableColumn(dataset, split, protocol, metric, "")]
     columns = []
-    for signature, measured in unique.items():
-        fields = differing(first, measured) if measured is not first else []
-        note = ", ".join(f"{name}:{measured.get(name)}" for name in fields)
-        reader = error_note(spec.metric, readers.get(signature, {}))
-        described = next((_described(r, spec.metric) for r in fitting if r.measured is measured), None)
-        place = (spec.dataset, spec.split, spec.protocol, spec.metric)
-        columns.append(TableColumn(*place, signature, "", note, reader, described))
+    (first, *_), *_ = fitting.values()
+    for key, own in fitting.items():
+        known = known_in(own[0], metric)
+        fields = differing(first.measured, own[0].measured, None if known is None else {metric: known})
+        columns.append(
+            TableColumn(
+                *(dataset, split, protocol, metric, joined_signature([one.measured for one in own])),
+                note=", ".join(f"{name}:{own[0].measured.get(name)}" for name in fields),
+                reader=error_note(metric, own[0].details.get("readers", {})),
+                described=_described(own[0], metric),
+                key=key,
+            )
+        )
     return columns
+
+
+def key_of(result: Result, metric: str) -> str:
+    """Return the fields that a metric's value depends on, in the short form; all of them for an unknown metric."""
+    known = known_in(result, metric)
+    return measure_signature(result.measured if known is None else touching(result.measured, metric, known))
 
 
 def _described(result: Result, metric: str) -> Metric | None:
@@ -241,6 +284,19 @@ def _rows(results: Sequence[Result], columns: Sequence[TableColumn], key: int | 
             knows = known_to(detector) if own[0].task == EXPLANATION else ""
             rows.append(Row(detector, own[0].training_datasets, signature, cells, None, knows))
     return rows if key is None else _ranked(rows, columns, key)
+
+
+ONE = "one training: another seed would give another number, which intervals and tests of this row do not say"
+SEVERAL = (
+    "±: standard deviation between trainings, whose mean the number is; intervals and tests are over people and "
+    "trainings"
+)
+
+
+def trainings_notes(table: Table) -> list[str]:
+    """Return what the numbers of trainings in a table mean; empty if no row is a training."""
+    counts = {count for row in table.rows for count in row.trainings}
+    return [SEVERAL] * (max(counts, default=0) > 1) + [ONE] * (1 in counts)
 
 
 def legends(table: Table) -> dict[str, str]:
@@ -272,12 +328,13 @@ def domain_of(
 def _cell(column: TableColumn, results: Sequence[Result], looked_up: LookUp) -> Cell | None:
     for result in results:
         same = (result.dataset, result.split, result.protocol) == (column.dataset, column.split, column.protocol)
-        if same and measure_signature(result.measured) == column.signature:
+        if same and key_of(result, column.metric) == column.key:
             groups = {"": result.metrics, AVERAGE: result.average, **result.methods}
             score = groups.get(column.method, {}).get(column.metric)
             if score is not None:
                 domain = domain_of(result, *looked_up)
-                return Cell(score, result.coverage, domain, result.signature, frame_coverage=result.frame_coverage)
+                what = (score, result.coverage, domain, result.signature)
+                return Cell(*what, frame_coverage=result.frame_coverage, trainings=count_of(result))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..core.notebook import shown_score
 from ..core.records import Score
 from ..metrics.detection.intervals import few_clusters
 from ..metrics.metric import DELONG
@@ -28,10 +29,8 @@ def counts(score: Score) -> str:
 
 
 def format_score(score: Score) -> str:
-    """Return `value [low, high]` with three decimals, or `null` without a value."""
-    if score.value is None:
-        return "null"
-    return f"{score.value:.3f}" + (f" [{score.ci[0]:.3f}, {score.ci[1]:.3f}]" if score.ci else "")
+    """Return `value ± deviation [low, high]` with three decimals, or `null` without a value."""
+    return "null" if score.value is None else shown_score(score)
 
 
 def item_counts(scores: Mapping[str, Score], suffix: str = "") -> str:

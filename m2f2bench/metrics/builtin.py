@@ -9,6 +9,7 @@ from typing import Any
 from ..core.arrays import Floats
 from .detection import curve as curves
 from .detection import tally
+from .detection.calibration import debiased_calibration_error
 from .detection.curve import Curve
 from .detection.tally import Tally
 from .facts import FACTS
@@ -68,16 +69,17 @@ DETECTION = (
     _decision("mcc", tally.mcc, "pairs", chance=0.0, headline=False),
     _calibration("log_loss", partial(tally.mean_loss, "log_loss"), "pairs"),
     _calibration("brier", partial(tally.mean_loss, "brier"), "clusters"),
-    _calibration("ece", tally.expected_calibration_error, "pairs", biased=True),
+    _calibration("ece", tally.expected_calibration_error, "pairs", biased=2, calibrated=True),
+    _calibration("calibration_debiased", debiased_calibration_error, "", biased=1),
 )
 TEXTS = (
     *(_text(f"bleu{n}", headline=False) for n in range(1, 5)),
     _text("bleu", shuffled=True),
     _text("rouge_l", shuffled=True),
-    _text("cider", shuffled=True),
+    _text("cider", shuffled=True, reads=("cider",)),
     _text("meteor"),
     _text("spice", headline=False),
-    _text("bertscore_f1"),
+    _text("bertscore_f1", reads=("bert",)),
 )
 VERDICTS = (
     _verdict("accuracy", shuffled=True),

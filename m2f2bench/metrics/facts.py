@@ -44,6 +44,7 @@ FACTS: dict[str, Fact] = {
     "log_loss": Fact("log-loss", "lower", range=(0.0, inf)),
     "brier": Fact("Brier score", "lower"),
     "ece": Fact("ECE", "lower"),
+    "calibration_debiased": Fact("squared calibration error, debiased", "lower", range=(-1.0, 1.0)),
     "bleu1": Fact("BLEU-1", of="answers"),
     "bleu2": Fact("BLEU-2", of="answers"),
     "bleu3": Fact("BLEU-3", of="answers"),

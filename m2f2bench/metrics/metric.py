@@ -54,9 +54,12 @@ class Metric:
 
     `trials` says how to count independent trials for a value at an end of the range (see `intervals.trials`); if empty,
     there is no interval there when all resamples agree. The other fields are for this package's metrics: `test`, its
-    special test or interval; `biased`, resampling shifts it; `fewest_reals`, the reals it needs for its rate;
+    special test or interval; `biased`, how many times resampling
+    shifts it are to be subtracted: twice if the value has the same bias; `calibrated`, it is said what a calibrated
+    detector would read; `fewest_reals`, the reals it needs for its rate;
     `undefined`, the reason if it has no value; `part`, the answers it is measured on; `reader`, whose errors it
-    contains; `shuffled`, image dependence is reported for it; `code`, the identity of a metric that a result describes.
+    contains; `shuffled`, image dependence is reported for it; `reads`, fields of a signature that
+    touch it alone (see `untouched`); `code`, the identity of a metric that a result describes.
     """
 
     name: str
@@ -73,12 +76,14 @@ class Metric:
     decision: bool = False
     trials: Literal["", "clusters", "fakes", "halves", "called", "pairs"] = ""
     test: Literal["", "DeLong", "McNemar"] = ""
-    biased: bool = False
+    biased: int = 0
+    calibrated: bool = False
     fewest_reals: int = 0
     undefined: str = ""
     part: Literal["texts", "verdicts", "regions"] = "texts"
     reader: Literal["", "verdict", "region"] = ""
     shuffled: bool = False
+    reads: tuple[str, ...] = ()
     code: str = ""
 
     def __post_init__(self) -> None:
@@ -125,6 +130,20 @@ class Metric:
             elif one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
                 self._refuse(f"compute takes '{one.name}'; it can only take, by name: {', '.join(known)}")
         return tuple(found)
+
+    @property
+    def untouched(self) -> frozenset[str]:
+        """Return the fields of a signature that never move this metric's values.
+
+        No value depends on how intervals are computed (`ci`), and none but decisions on the threshold (`thr`). Of
+        answers, CIDEr's document frequencies and BERTScore's network are read by these metrics alone, and how verdicts
+        are read and the manipulated regions by the metrics of that `part`, which compare no texts.
+        """
+        found = {"ci"} if self.decision else {"ci", "thr"}
+        if self.of == "answers":
+            of_parts = {"verdicts": {"verdict"}, "regions": {"altered"}, "texts": {"refs", "tok"}}
+            found |= {"cider", "bert", *(key for part, keys in of_parts.items() if part != self.part for key in keys)}
+        return frozenset(found - set(self.reads))
 
     @property
     def lower_is_better(self) -> bool:

@@ -52,6 +52,7 @@ class _Score(_Form):
     n_real: Count
     n_fake: Count
     reason: Text | None = None
+    deviation: Number | None = None
 
 
 Scores = dict[Text, _Score]
@@ -180,6 +181,14 @@ class _Dependence(_Open):
         return data
 
 
+class _Trainings(_Open):
+    """The trainings whose mean a result is."""
+
+    n: Count
+    names: list[Text]
+    seeds: list[Text]
+
+
 class _Details(_Open):
     """Of heat maps: scores of the controls and further ones, levels, outcomes, sizes and curves; then of answers."""
 
@@ -202,6 +211,7 @@ class _Details(_Open):
     region_f1_of_references: Number | None = None
     diversity: _Diversity | None = None
     image_dependence: dict[Text, _Dependence] = {}
+    trainings: _Trainings | None = None
 
 
 class _Result(_Form):

@@ -1,7 +1,7 @@
 """Signatures: one line that says how a number was measured.
 
-The fields of `MEASURE` describe the data and the protocol, those of `DETECTOR` the detector. Two numbers are comparable
-only if they agree on all fields of `MEASURE`.
+The fields of `MEASURE` describe the data and the protocol, those of `DETECTOR` the detector. Two numbers of a metric
+are comparable only if they agree on all fields of `MEASURE` that its value depends on (see `touching`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,11 @@ from ..core.rows import Rows
 from ..core.sources import installed_versions
 from ..core.text import in_utf8
 from ..metrics.heatmaps import BLUR
-from ..version import ANSWERS, DETECTION, HEATMAPS, __version__
+from ..metrics.names import AT_HALF
+from ..version import ANSWERS, DETECTION, HEATMAPS, __version__, numbers_version
+
+if TYPE_CHECKING:
+    from ..metrics.metric import Metric
 
 MEASURE = (
     *("data", "split"),
@@ -34,6 +38,8 @@ MEASURE = (
     *("missing", "ci", "limit", "v"),
 )
 DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
+EXPANDED = "-expanded"
+"""The end of the field `ci` where intervals are expanded percentiles (see `stats.bootstrap.expanded_tail`)."""
 MAP = "map"
 """The field of a heat map's size and of how it is made; like `cov` it is the detector's, and of heat maps alone."""
 
@@ -142,10 +148,20 @@ def _fields(
 
 
 def bootstrap_field(bootstrap: Bootstrap, drawn: str = "") -> str:
-    """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named."""
-    if bootstrap.resamples == 0 or not drawn:
+    """Return the bootstrap as the signature names it; `drawn` is the resampled unit, else the protocol's is named.
+
+    It ends in EXPANDED, which results of older versions lack: their intervals are plain percentiles.
+    """
+    if bootstrap.resamples == 0:
         return str(bootstrap)
-    return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}"
+    if not drawn:
+        return f"{bootstrap}{EXPANDED}"
+    return f"{100 * bootstrap.level:g}%-{drawn}-{bootstrap.resamples}-seed{bootstrap.seed}{EXPANDED}"
+
+
+def with_plain_percentiles(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a signature's fields as those of plain percentiles: the same resamples in all versions."""
+    return {**fields, "ci": str(fields["ci"]).removesuffix(EXPANDED)} if "ci" in fields else dict(fields)
 
 
 def drawn_field(by: str, cluster: Iterable[int]) -> str:
@@ -199,13 +215,43 @@ def short(fields: Mapping[str, Any], keys: Iterable[str] = (*MEASURE, *DETECTOR,
 
 
 def measure_signature(fields: Mapping[str, Any]) -> str:
-    """Return the short form without the detector: equal for numbers that may share a column."""
+    """Return the short form without the detector."""
     return short(fields, MEASURE)
 
 
-def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Return the keys of `MEASURE` on which two results differ; empty if they are comparable."""
-    return [key for key in MEASURE if first.get(key) != second.get(key)]
+def joined_signature(measured: Iterable[Mapping[str, Any]]) -> str:
+    """Return the measure part of several results' signatures; a field in which they differ has each value: `A or B`."""
+    listed = list(measured)
+    values = {key: list(dict.fromkeys(str(one[key]) for one in listed if key in one)) for key in MEASURE}
+    return measure_signature({key: " or ".join(own) for key, own in values.items() if own})
+
+
+def touching(fields: Mapping[str, Any], metric: str, about: Metric) -> dict[str, Any]:
+    """Return the fields of MEASURE that a metric's value depends on: equal for numbers that may share a column.
+
+    `about` describes the metric. Not among them are those that never move it (see `Metric.untouched`), a threshold for
+    a metric at 0.5, and the code of other metrics; `v` is the version in which its own numbers last moved.
+    """
+    left_out = about.untouched | ({"thr"} if metric.endswith(AT_HALF) else frozenset())
+    found = {key: fields[key] for key in MEASURE if key in fields and key not in left_out}
+    name = metric.removesuffix(AT_HALF)
+    own = [one for one in str(found.pop("own", "")).split("+") if one.partition("@")[0] == name]
+    if "v" in found:
+        found["v"] = numbers_version(name, about.of, str(found["v"]))
+    return found | ({"own": own[0]} if own else {})
+
+
+def differing(
+    first: Mapping[str, Any], second: Mapping[str, Any], metrics: Mapping[str, Metric] | None = None
+) -> list[str]:
+    """Return the keys of `MEASURE` on which two results differ; empty if they are comparable.
+
+    With `metrics` by name, those alone that a value of one of them depends on.
+    """
+    if metrics is None:
+        return [key for key in MEASURE if first.get(key) != second.get(key)]
+    pairs = [(touching(first, name, one), touching(second, name, one)) for name, one in metrics.items()]
+    return [key for key in MEASURE if any(a.get(key) != b.get(key) for a, b in pairs)]
 
 
 def place_of(dataset: str, split: str) -> str:

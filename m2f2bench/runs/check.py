@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..cards.models import HeatMapCard, ProtocolCard
@@ -14,7 +14,6 @@ from ..cards.registry import is_file_reference
 from ..core.arguments import checked
 from ..core.errors import CardError, DataError, ScoreError, near
 from ..core.files import user_path
-from ..core.notebook import Bar, chart, data_frame, heading, lines, page, table
 from ..core.records import Score
 from ..core.text import quoted
 from ..faces.crops import CropCard
@@ -23,6 +22,7 @@ from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted, of_signature
 from ..loading import load_metrics, measured_dataset, registered
 from ..metrics.detection.intervals import few_clusters
+from ..metrics.detection.margins import wanted_margin
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences
 from ..metrics.names import AT_HALF, OVERALL
@@ -31,116 +31,14 @@ from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, differing, share
 from ..results.stored import ResampledResult, Stored, read_stored, stored_card
 from ..scoring.compare_answers import DrawnPair
+from ..scoring.compare_rows import refuse_incomparable
 from ..scoring.comparison import FIELDS
-from ..scoring.detection import ScoredRows, described_clusters, load_rows, refuse_incomparable, score_rows
+from ..scoring.detection import ScoredRows, described_clusters, load_rows, score_rows
 from ..scoring.heatmaps import load_maps, resampled_maps
+from .check_report import Checked, CheckReport, Checks
 from .run import run
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ALPHA = 0.05
-NUMBERS = ("then", "now", "p", "ci_low", "ci_high")
-"""Columns of a data frame that are numbers."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One metric then and now. `p` is one-sided (null: no worse), with Holm's correction over the checked metrics.
-
-    `bound`: p is an upper bound. `tested`: whether a test or an interval was possible.
-    """
-
-    metric: str
-    then: float | None
-    now: float | None
-    ci: tuple[float, float] | None
-    """Of the difference now - then if the old rows exist, else the old value's interval."""
-    p: float | None
-    failed: bool
-    how: str
-    bound: bool = False
-    tested: bool = True
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """The outcome of a check. `problems` are the failures, one line each; `notes` are other changes."""
-
-    detector: str
-    baseline: str
-    dataset: str
-    protocol: str
-    checked: tuple[Checked, ...]
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing failed."""
-        return not self.problems
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
-        return {"passed": self.passed, **asdict(self)}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of `to_pandas`."""
-        what = {"detector": self.detector, "baseline": self.baseline, "dataset": self.dataset}
-        what |= {"protocol": self.protocol}
-        named = ("metric", "then", "now", "p", "bound", "tested", "failed", "how")
-        rows = []
-        for one in self.checked:
-            low, high = one.ci or (None, None)
-            rows.append({**what, **{name: getattr(one, name) for name in named}, "ci_low": low, "ci_high": high})
-        return rows
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a data frame with a row for each checked metric.
-
-        Columns: detector, baseline, dataset, protocol, metric, then, now, p, ci_low, ci_high (float64, NaN without a
-        value), bound, tested, failed, how.
-        """
-        return data_frame(self.rows(), NUMBERS)
-
-    def _repr_html_(self) -> str:
-        """Return the verdict, a table of the metrics then and now, a chart of the changes, problems and notes."""
-        cells = [["metric", "then", "now", "p", "", "how"]]
-        bars = []
-        for one in self.checked:
-            then, now = ("–" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-            mark = "failed" if one.failed else "ok" if one.tested else "?"
-            cells.append([one.metric, then, now, "" if one.p is None else p_text(one.p, one.bound), mark, one.how])
-            if one.then is not None and one.now is not None:
-                bars.append(Bar(one.metric, one.now - one.then))
-        title = f"{'passed' if self.passed else 'FAILED'}: {self.detector} on {self.dataset}, {self.protocol}"
-        picture = chart("now - then", bars, reference=0.0)
-        return page(heading(title), table(cells) if self.checked else "", picture, lines([*self.problems, *self.notes]))
-
-    def text(self) -> str:
-        """Return plain text: the verdict, the problems, a line per metric, the notes."""
-        verdict = "passed" if self.passed else "FAILED"
-        lines = [f"{verdict}: {self.detector} on {self.dataset}, {self.protocol}, against {self.baseline}"]
-        lines += [f"  {problem}" for problem in self.problems]
-        for one in self.checked:
-            then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
-            ends = f" [{one.ci[0]:+.4f}, {one.ci[1]:+.4f}]" if one.ci else ""
-            p = "" if one.p is None else f", p {p_text(one.p, one.bound)}"
-            change = "" if one.then is None or one.now is None else f", {one.now - one.then:+.4f}"
-            mark = "FAIL" if one.failed else "ok  " if one.tested else "?   "
-            lines.append(f"  {mark} {one.metric:<18} {then} -> {now}{change}{ends}{p} ({one.how})")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
-
-
-class Checks(list[CheckReport]):
-    """The reports of a check, one for each baseline."""
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the rows of `CheckReport.to_pandas` of all reports."""
-        return data_frame((row for report in self for row in report.rows()), NUMBERS)
-
-    def _repr_html_(self) -> str:
-        return page(*(report._repr_html_() for report in self))
 
 
 @checked
@@ -154,6 +52,7 @@ def check(
     metrics: Sequence[str] = (),
     chance: float = ALPHA,
     tolerance: float = 0.0,
+    margin: float | None = None,
     device: str = "auto",
     crop: str | Path | CropCard | None = None,
     finder: str | FaceFinder = FINDER,
@@ -165,7 +64,13 @@ def check(
     one that the result names) is run under the baseline's protocol, dataset, split and limit, or `run_folder` is used
     as that run. If the baseline's rows are next to it, a metric fails if a paired test finds that it fell: a detector
     that is unchanged fails in at most `chance` of all checks (all metrics together, Holm). Without rows a metric fails
-    below the baseline's interval. A fall of at most `tolerance` never fails. Lower coverage, of units or of frames,
+    below the baseline's interval. A fall of at most `tolerance` never fails.
+
+    With a `margin`, above 0 and below 1, the burden of proof is turned round: the check passes only if a one-sided test
+    at `chance` rules out, for every metric (default: the protocol's primary one alone), that it fell by the margin or
+    more. A detector that is worse by the margin passes in at most `chance` of all checks. It needs the baseline's rows.
+
+    Lower coverage, of units or of frames,
     fails, and so does a check in which no metric can be tested. If data or protocol differ, nothing can be compared,
     which is reported as a problem. `crop`, `finder` and `faces` are as in `run`, by default the baseline's. Raises
     M2F2BenchError.
@@ -175,6 +80,9 @@ def check(
         raise DataError(f"'{baseline}' holds {len(stored)} results: give only one to check a detector or a run against")
     if not 0.0 < chance < 1.0 or tolerance < 0.0:
         raise ScoreError(f"chance {chance} must be between 0 and 1, and tolerance {tolerance} must not be negative")
+    limit = wanted_margin(margin)
+    if limit is not None and tolerance:
+        raise ScoreError("margin and tolerance are two ways to say what a fall may be: give one of them")
     given = None if run_folder is None else Path(run_folder)
     cropped = Wanted.of(crop, finder, faces)
     reports = Checks()
@@ -183,7 +91,7 @@ def check(
             folder = given or _run_again(one, detector, dataset, out or scratch, device, cropped)
             maps = one.result.task == HEATMAPS
             now = resampled_maps(load_maps(folder)) if maps else load_rows(folder)
-            reports.append(_compare(one, now, metrics, chance, tolerance))
+            reports.append(_compare(one, now, metrics, chance, tolerance, limit))
     return reports
 
 
@@ -230,10 +138,17 @@ def _class(result: Result) -> str:
 
 
 def _compare(
-    stored: Stored, now: ScoredRows | ResampledResult, metrics: Sequence[str], chance: float, tolerance: float
+    stored: Stored,
+    now: ScoredRows | ResampledResult,
+    metrics: Sequence[str],
+    chance: float,
+    tolerance: float,
+    margin: float | None = None,
 ) -> CheckReport:
     then, measured = stored.result, now.measured
     main = [name for name in then.metrics if not name.endswith(AT_HALF) and then.about(name).headline]
+    if margin is not None:
+        main = [then.rules.main_metric]
     wanted = load_metrics(metrics) or main or list(then.metrics)
     unknown = [m for m in wanted if m not in then.metrics]
     if unknown:
@@ -257,21 +172,28 @@ def _compare(
         if stored.rows is not None:
             try:
                 if isinstance(now, ResampledResult):
-                    found = _resampled(resampled_maps(load_maps(stored.path)), now, wanted)
+                    found = _resampled(resampled_maps(load_maps(stored.path)), now, wanted, chance, margin)
                 else:
-                    found = _paired(*_aligned(load_rows(stored.path), now, notes), wanted, chance)
-                checked = _checked(found, chance, tolerance, notes)
+                    found = _paired(*_aligned(load_rows(stored.path), now, notes), wanted, chance, margin)
+                checked = decided(found, chance, tolerance, notes) if margin is None else shown(found, chance)
             except ScoreError as error:  # the rows do not match the signature
                 problems.append(str(error))
+        elif margin is not None:
+            problems.append(f"a margin needs the baseline's rows, and there are none next to '{stored.path}'")
         else:
             notes.append(f"no rows next to '{stored.path}': compared with its intervals, which is less sensitive")
             scores = (now.result if isinstance(now, ResampledResult) else score_rows(now)).metrics
             checked = [_against_interval(m, then.metrics[m], scores[m], tolerance) for m in wanted]
-    problems += [_failure(one) for one in checked if one.failed]
+    problems += [_failure(one, margin) for one in checked if one.failed]
     if checked and not any(one.tested or one.failed for one in checked):
         problems.append(f"none of {', '.join(wanted)} can be tested: {checked[0].how}")
     compared = (str(measured["det"]), str(stored.path), then.dataset, then.protocol)
-    return CheckReport(*compared, tuple(checked), tuple(problems), tuple(notes))
+    if margin is not None:
+        notes.append(
+            f"passes only where a fall of {margin:g} or more is ruled out at {chance:g}; intervals at "
+            f"{100 * (1.0 - 2.0 * chance):g}%"
+        )
+    return CheckReport(*compared, tuple(checked), tuple(problems), tuple(notes), margin)
 
 
 def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:
@@ -294,8 +216,13 @@ def _lost(then: Result, now: ScoredRows | ResampledResult) -> list[str]:
     return [f"{', '.join(fell)}: {holes}"] if fell else []
 
 
-def _failure(one: Checked) -> str:
+def _failure(one: Checked, margin: float | None) -> str:
     then, now = ("null" if value is None else f"{value:.4f}" for value in (one.then, one.now))
+    if margin is not None:
+        p = "" if one.p is None else f", p {p_text(one.p)}"
+        return (
+            f"{one.metric} from {then} to {now}: that it is not worse by {margin:g} or more is not shown ({one.how}{p})"
+        )
     word = "rose" if metric_of(one.metric).lower_is_better else "fell"
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
@@ -315,29 +242,50 @@ def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[Score
     return then, now
 
 
-def _paired(then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float) -> Sequence[Difference]:
-    judged = [Judged(one.units, one.cut, metrics, one.protocol.bootstrap) for one in (now, then)]
-    (found,) = differences([Paired(*judged)], [(OVERALL, metric) for metric in metrics], len(metrics), chance)
+def _paired(
+    then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float, margin: float | None
+) -> Sequence[Difference]:
+    new, old = (Judged(one.units, one.cut, metrics, one.protocol.bootstrap) for one in (now, then))
+    (found,) = differences(
+        [Paired(new, old, margin, chance)], [(OVERALL, metric) for metric in metrics], len(metrics), chance
+    )
     return found
 
 
-def _resampled(then: ResampledResult, now: ResampledResult, metrics: Sequence[str]) -> Sequence[Difference]:
+def _resampled(
+    then: ResampledResult, now: ResampledResult, metrics: Sequence[str], chance: float, margin: float | None
+) -> Sequence[Difference]:
     level = HeatMapCard.model_validate(now.result.protocol_card).bootstrap.level
     pair = DrawnPair(now, then, ("now", "then"))
-    return [pair.difference(metric, level=level) for metric in metrics]
+    return [pair.difference(metric, level=level, margin=margin, alpha=chance) for metric in metrics]
 
 
-def _checked(found: Sequence[Difference], chance: float, tolerance: float, notes: list[str]) -> list[Checked]:
-    """Return the outcome for each metric from its difference, now - then."""
+def shown(found: Sequence[Difference], chance: float) -> list[Checked]:
+    """Return for each metric, from its difference now - then, whether a fall by the margin is ruled out."""
+    out = []
+    for d in found:
+        tests = d.margin
+        if tests is None:
+            how = d.reason or ("no resamples" if d.difference is not None else "not defined")
+            out.append(Checked(d.metric, d.second, d.first, d.ci, None, True, how, tested=False))
+            continue
+        how = f"{d.test or 'resamples'}; of an equal detector {tests.smallest:.3g} would be ruled out in 80% of checks"
+        failed = tests.first >= chance
+        out.append(Checked(d.metric, d.second, d.first, tests.ci, tests.first, failed, how))
+    return out
+
+
+def decided(found: Sequence[Difference], chance: float, tolerance: float, notes: list[str]) -> list[Checked]:
+    """Return for each metric, from its difference now - then, whether it fell by more than noise."""
     out = []
     for d in corrected([_one_sided(d) for d in found]):
         fall = (d.difference or 0.0) * metric_of(d.metric).worse
         lost = d.second is not None and d.first is None
         failed = lost or (d.holm is not None and d.holm < chance and fall > tolerance)
-        if d.holm_bound and not failed and fall > tolerance:
+        if d.corrected_bound and not failed and fall > tolerance:
             notes.append(f"{d.metric}: {d.draws} resamples are too few to tell whether p is below {chance:g}")
         how = d.test or d.reason or ("no resamples" if d.difference is not None else "not defined")
-        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.holm_bound, d.p is not None))
+        out.append(Checked(d.metric, d.second, d.first, d.ci, d.holm, failed, how, d.corrected_bound, d.p is not None))
     return out
 
 
@@ -363,8 +311,3 @@ def _against_interval(metric: str, then: Score, now: Score, tolerance: float) ->
     beyond = (now.value - end) * sign > 0 and fall > max(tolerance, 1e-12)
     how = "beyond the old interval" if beyond else "within the old interval"
     return Checked(metric, then.value, now.value, then.ci, None, beyond, how if then.ci else "no old interval")
-
-
-def describe(reports: Sequence[CheckReport]) -> str:
-    """Return all reports as text."""
-    return "\n".join(report.text() for report in reports)

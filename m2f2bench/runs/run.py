@@ -14,6 +14,7 @@ from ..core.arguments import checked
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
+from ..core.patterns import is_pattern
 from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
 from ..datasets.scenes import announce
@@ -31,6 +32,7 @@ from .detection import DetectionJob
 from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
+from .trainings import trainings_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +50,15 @@ class Results(list[Result]):
     `compare`, `plot` and `leaderboard` take it as they take the folder of the runs.
     """
 
-    def __init__(self, results: Iterable[Result] = (), card: LeaderboardCard | None = None) -> None:
-        """Take results; `card` orders the table's columns, else there is a column per dataset and protocol."""
+    def __init__(
+        self, results: Iterable[Result] = (), card: LeaderboardCard | None = None, seeds: bool = False
+    ) -> None:
+        """Take results; `card` orders the table's columns, else there is a column per dataset and protocol.
+
+        With `seeds` the board has one row for a detector with several trainings.
+        """
         super().__init__(results)
-        self.card = card
+        self.card, self.seeds = card, seeds
         self.folders: list[Path] = []
         """Where each result and its rows were written."""
 
@@ -65,7 +72,7 @@ class Results(list[Result]):
         """Return the leaderboard, computed with the rows of these runs."""
         from ..leaderboards.board import build_board
 
-        return build_board(read_stored(self.folders), self.card)
+        return build_board(read_stored(self.folders), self.card, seeds=self.seeds)
 
     def table(self, format: str = "md") -> str:
         """Return the leaderboard as `md`, `csv`, `tex`, `html` or `json` text."""
@@ -108,9 +115,11 @@ def run(
 
     Each of `detectors`, `datasets`, `protocols` is a name, a path, `file.py:Class`, a card, an object, or a list of
     them; `protocols` defaults to `frame`. A `suite` (a leaderboard card) names them all and what to train first;
-    it is `quickstart` if nothing is named. Under an explanation protocol the detectors are asked its questions, and
-    results of the controls are added. Under a heat-map protocol their maps are measured; `cam` replaces these by class
-    activation maps (`gradcam`, …; see `detectors.cam`) at `cam_layer`, and is added to the detectors' names. An
+    it is `quickstart` if nothing is named. A pattern of the folders of trainings (`runs/seed*`) is one detector with
+    several trainings: each is judged, with its own result, and the board has one row for their mean. Under an
+    explanation protocol the detectors are asked its questions, and results of the controls are added. Under a heat-map
+    protocol their maps are measured; `cam` replaces these by class activation maps (`gradcam`, …; see `detectors.cam`)
+    at `cam_layer`, and is added to the detectors' names. An
     interrupted run continues where it stopped: rows on disk are not predicted again. With `crop` (the
     name of a crop's card, such as m2f2det) faces are found by `finder` in datasets that show scenes, and the crops of
     `faces` (the `largest` of each video, `mask`: the forged one, or `all`) are judged. With `export` answers are also
@@ -118,6 +127,8 @@ def run(
     NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
+    several = any(map(_is_pattern, chosen))
+    chosen = [own for one in chosen for own in (trainings_at(one) if _is_pattern(one) else [one])]
     if suite is None and not chosen and not places:
         suite = DEFAULT_SUITE
     folder = Path(out) if out is not None else Path("runs") / (suite or "run")
@@ -143,7 +154,7 @@ def run(
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
     settings = Settings(batch_size, workers, export)
-    results = Results(card=card)
+    results = Results(card=card, seeds=several)
     prepared = [job.prepare(folder, settings) for job in jobs]
     names: set[str] = set()
     failed: list[NothingJudged] = []
@@ -180,6 +191,10 @@ def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Pa
         more = f" (and {len(failed) - 1} more runs)" if len(failed) > 1 else ""
         kept = f"; the other results are in '{folder}'" if results else ""
         raise NothingJudged(f"{failed[0]}{more}{kept}")
+
+
+def _is_pattern(one: Any) -> bool:
+    return isinstance(one, str) and is_pattern(one)
 
 
 def _as_list(given: Any) -> list[Any]:

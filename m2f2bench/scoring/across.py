@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from ..cards.models import corpus_of
 from ..core import markdown
 from ..core.arrays import Floats
 from ..core.errors import ScoreError
+from ..core.notebook import heading, lines, page, table
 from ..metrics.detection.paired import p_text
 from ..metrics.registry import known_metric, title
 from ..stats.ranks import ALPHA, FEWEST, Ranking, SignedRanks, by_source, fewest_for_a_pair, pairwise, rank
-from .comparison import Comparison
+from .comparison import Comparison, Comparisons
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,31 @@ class Across:
                 f"Mean ranks by {named}: {ranks}. Friedman's test by Iman and Davenport: F = {f} ({r.degrees[0]}, "
                 f"{r.degrees[1]} df), p {p_text(r.p)}.\n\n"
             )
+        cells = [[markdown.name(first), *rest] for first, *rest in self._cells()]
+        return f"{text}{markdown.table(cells)}\n" + "".join(f"- {note}\n" for note in self._notes(_name))
+
+    def html(self) -> str:
+        """Return it as HTML for notebooks: a row for each pair, and the notes."""
+        head = heading(f"Over {len(self.sources)} datasets, {self.protocol}, {title(self.metric)}")
+        ranking = []
+        if self.ranking is not None:
+            ranking = [f"Friedman's test by Iman and Davenport: p {p_text(self.ranking.p)}"]
+        return page(head, lines(ranking), table(self._cells()), lines(self._notes(str)))
+
+    def _cells(self) -> list[list[str]]:
+        """Return a heading and a row for each pair."""
         cells = [["pair", "mean difference", "better on", "p", "p (Holm)"]]
         for one in self.pairs:
             gap = self.values[one.first] - self.values[one.second]
             lower = (known := known_metric(self.metric)) is not None and known.lower_is_better
             wins = int((gap < 0).sum() if lower else (gap > 0).sum())
-            pair = f"{markdown.name(self.detectors[one.first])} − {markdown.name(self.detectors[one.second])}"
-            cells.append([pair, f"{gap.mean():+.3f}", f"{wins} of {n}", f"{one.p:.4f}", f"{one.holm:.4f}"])
-        return f"{text}{markdown.table(cells)}\n" + "".join(f"- {note}\n" for note in self._notes())
+            pair = f"{self.detectors[one.first]} − {self.detectors[one.second]}"
+            cells.append(
+                [pair, f"{gap.mean():+.3f}", f"{wins} of {len(self.sources)}", f"{one.p:.4f}", f"{one.holm:.4f}"]
+            )
+        return cells
 
-    def _notes(self) -> list[str]:
+    def _notes(self, name: Callable[[str], str]) -> list[str]:
         notes = ["Wilcoxon's signed ranks over datasets, exact, with Holm's correction over the pairs"]
         needed = fewest_for_a_pair(len(self.pairs))
         if len(self.sources) < needed:
@@ -84,13 +100,13 @@ class Across:
             notes.append(f"with {pairs} {needed} datasets are needed before any can be told apart at {100 * ALPHA:g}%")
         for source, own in self.sources.items():
             if len(own) > 1:
-                listed = ", ".join(map(_name, own))
-                notes.append(f"one source, one dataset: {listed} ({_name(source)}), by the mean of their values")
+                listed = ", ".join(map(name, own))
+                notes.append(f"one source, one dataset: {listed} ({name(source)}), by the mean of their values")
         return notes
 
 
 def across(comparisons: Sequence[Comparison], metric: str = "") -> Across:
-    """Return detectors over the datasets of comparisons under one protocol, in a metric (default: their first).
+    """Return detectors over the datasets of comparisons under one protocol, in a metric (default: the primary one).
 
     Raises ScoreError unless at least two detectors are in all of them, on datasets of at least three sources.
     """
@@ -102,7 +118,7 @@ def across(comparisons: Sequence[Comparison], metric: str = "") -> Across:
         raise ScoreError(f"the comparisons have several protocols, {', '.join(protocols)}: give those of one")
     if twice := [name for name in places if places.count(name) > 1]:
         raise ScoreError(f"'{twice[0]}' is compared twice, on other frames or splits: give each dataset once")
-    metric = metric or comparisons[0].metrics[0]
+    metric = metric or comparisons[0].main
     tables = [_values(one, metric) for one in comparisons]
     detectors = [name for name in tables[0] if all(name in table for table in tables)]
     if len(detectors) < 2:
@@ -130,6 +146,11 @@ def _values(comparison: Comparison, metric: str) -> dict[str, float]:
                 named = ((pair.first, d.first), (pair.second, d.second))
                 found |= {name: value for name, value in named if value is not None}
     return found
+
+
+def over_datasets(comparisons: Sequence[Comparison]) -> Comparisons:
+    """Return comparisons with what holds over datasets, for each protocol for which that is possible."""
+    return Comparisons(comparisons, possible(comparisons))
 
 
 def possible(comparisons: Sequence[Comparison], metric: str = "") -> list[Across]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..cards.folders import EXPLANATION, HEATMAPS
 from ..core.errors import ScoreError
 from ..core.files import user_path
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
+from ..metrics.detection.margins import margin_of_draws
 from ..metrics.detection.paired import Difference, bootstrap_difference
 from ..metrics.names import Group
 from ..results.in_memory import InMemory
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, measure_signature, share, short
+from ..results.signature import DETECTOR, MAP, measure_signature, share, short, with_plain_percentiles
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
+from ..stats.margin import of_interval
+from ..stats.power import LEVEL
 from .answers import load_answers
-from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of, refuse_differing
+from .comparison import Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
+from .correction import corrected
 from .score_answers import score_answers
 from .scored import COUNTED, OWN, Source
 
@@ -40,29 +45,29 @@ def load_resampled(place: str | Path | InMemory, source: Source = OWN) -> Resamp
 
 
 def compare_resampled(
-    drawn: Mapping[str, ResampledResult], metrics: Sequence[str] = (), against: str = ""
+    drawn: Mapping[str, ResampledResult], metrics: Sequence[str] = (), against: str = "", margin: float | None = None
 ) -> Comparison:
     """Compute every metric's differences, over all questions and separately over those of real and of fake frames.
 
-    Percentile interval and two-sided p of the difference, from the same resamples of clusters; Holm's correction over
-    the pairs, separately for each metric and group. `against`: only the pairs of this one with every other. Raises
+    Percentile interval and two-sided p of the difference, from the same resamples of clusters, corrected as in
+    `correction`. `against`: only the pairs of this one with every other. Raises
     ScoreError if two differ in their questions or in how they were scored.
     """
     pairs = pairs_of(list(drawn), against)
     tested = [DrawnPair(drawn[one], drawn[other], (one, other)) for one, other in pairs]
     first = next(iter(drawn.values())).result
     protocol = first.rules
-    names = chosen_metrics(metrics, protocol.metrics)
+    names = chosen_metrics(metrics, protocol.metrics, protocol.main_metric)
     level = protocol.bootstrap.level
     labels = [Group("labels", name) for name in ("real", "fake") if first.task == EXPLANATION or name in first.labels]
     asked = [(group, name) for group in (Group(), *labels) for name in names]
     found = [
-        Pair(*pair, tuple(both.difference(name, group, level) for group, name in asked))
+        Pair(*pair, tuple(both.difference(name, group, level, margin) for group, name in asked))
         for pair, both in zip(pairs, tested, strict=True)
     ]
     for pair in found:
         _refuse_apart(pair)
-    return Comparison(
+    compared = Comparison(
         dataset=first.dataset,
         split=first.split,
         protocol=first.protocol,
@@ -72,8 +77,11 @@ def compare_resampled(
         level=level,
         oracle=False,
         clusters=first.clusters,
-        pairs=corrected(found),
+        pairs=tuple(found),
+        primary=protocol.main_metric,
+        margin=margin,
     )
+    return corrected([compared])[0]
 
 
 def _refuse_apart(pair: Pair) -> None:
@@ -89,7 +97,7 @@ class DrawnPair:
     def __init__(self, first: ResampledResult, second: ResampledResult, names: tuple[str, str] | None = None) -> None:
         """Raise ScoreError unless questions, scoring and clusters are the same. `names` are used in the message."""
         one, other = names or (first.result.detector, second.result.detector)
-        refuse_differing(one, first.result.measured, other, second.result.measured)
+        refuse_differing(*_named(one, first), *_named(other, second))
         drawn = [[own.result.clusters.get(key) for key in ("by", "n", "independent")] for own in (first, second)]
         if drawn[0] != drawn[1]:
             clusters = " / ".join(f"{n} resampled by {by}" for by, n, _ in drawn)
@@ -99,8 +107,18 @@ class DrawnPair:
         self.first, self.second = first, second
         self._same = bool(first.result.predictions) and first.result.predictions == second.result.predictions
 
-    def difference(self, name: str, group: Group = ALL, level: float = 0.95) -> Difference:
-        """Return one metric's difference over one group of questions; undefined if the two count different ones."""
+    def difference(
+        self,
+        name: str,
+        group: Group = ALL,
+        level: float = 0.95,
+        margin: float | None = None,
+        alpha: float = LEVEL,
+    ) -> Difference:
+        """Return one metric's difference over one group of questions; undefined if the two count different ones.
+
+        With a `margin` it has the two one-sided tests at `alpha`.
+        """
         a, b = (_value(own.result, group, name) for own in (self.first, self.second))
         title = group.name
         if a is None or b is None:
@@ -112,7 +130,17 @@ class DrawnPair:
             return Difference(title, name, a, b, a - b)
         if len(mine) != len(theirs):
             return Difference(title, name, a, b, a - b, reason="no interval: the numbers of resamples differ")
-        return Difference(title, name, a, b, a - b, **bootstrap_difference(mine - theirs, a - b, level, self._same))
+        groups = float(self.first.result.clusters["n"])
+        found = bootstrap_difference(mine - theirs, a - b, level, groups, self._same)
+        if "ci" in found:
+            found["scaled"] = of_interval(found["ci"], a - b, level, groups)
+            if margin is not None:
+                found["margin"] = margin_of_draws(mine - theirs, margin, name, groups, alpha)
+        return Difference(title, name, a, b, a - b, **found)
+
+
+def _named(name: str, own: ResampledResult) -> tuple[str, dict[str, Any]]:
+    return name, with_plain_percentiles(own.result.measured)
 
 
 def _apart(first: Result, second: Result, name: str) -> str:

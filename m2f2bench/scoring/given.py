@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..core.errors import ScoreError
 from ..core.files import user_path
+from ..core.patterns import is_pattern, matching
 from ..core.text import quoted
 from ..results.answers_in_memory import answers_in_memory, are_answers
 from ..results.columns import ColumnNames, columns_of
 from ..results.in_memory import FORMS, InMemory, are_records, as_frame, is_table
 from ..results.read_rows import rows_in_memory
 from ..results.result import Result
+from ..results.store import RESULT
 from ..results.wide import score_columns
 from .scored import OWN, Source
 
@@ -87,6 +89,52 @@ def expand(
     if len(names) != len(found):
         raise ScoreError(f"names has {len(names)} names, but there are {len(found)} detectors: give a name for each")
     return [_named(one, str(name)) for one, name in zip(found, names, strict=True)]
+
+
+class Matched(NamedTuple):
+    """One thing that a user gave, and the pattern that matched it and the name that it has, if there are any."""
+
+    value: Any
+    pattern: str = ""
+    name: str = ""
+
+
+def matched(places: Iterable[Any]) -> list[Matched]:
+    """Return what a user gave, with each pattern of paths (`runs/a-seed*`), also in a mapping, as what it matches.
+
+    A pattern stands for the trainings of one detector. Raises ScoreError if it matches nothing, or a trained detector
+    in place of its rows.
+    """
+    found: list[Matched] = []
+    for place in places:
+        if _is_pattern(place):
+            found += [Matched(one, str(place)) for one in _matching(place)]
+        elif is_named_data(place) and any(map(_is_pattern, place.values())):
+            for name, value in place.items():
+                if _is_pattern(value):
+                    found += [Matched(one, str(value), str(name)) for one in _matching(value)]
+                else:
+                    found.append(Matched({name: value}))
+        else:
+            found.append(Matched(place))
+    return found
+
+
+def _is_pattern(place: Any) -> bool:
+    return isinstance(place, (str, Path)) and is_pattern(place)
+
+
+def _matching(pattern: str | Path) -> list[Path]:
+    found = matching(pattern)
+    if not found:
+        raise ScoreError(f"'{pattern}' matches nothing: give a pattern of runs or files of rows")
+    for place in found:
+        if (place / "card.yaml").is_file() and not (place / RESULT).is_file():
+            raise ScoreError(
+                f"'{pattern}' matches '{place}', a detector and not its rows: judge it first, m2f2bench run "
+                f"-d '{pattern}' -s DATASET"
+            )
+    return found
 
 
 def _named(one: Given, name: str) -> Given:

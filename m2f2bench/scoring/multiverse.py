@@ -134,7 +134,7 @@ def evaluate(detectors: Mapping[str, ScoredRows], helds: Sequence[Held], metrics
         if names[hashes.index(own)] != name:
             raise ScoreError(f"'{names[hashes.index(own)]}' and '{name}' have the same scores: give each detector once")
     protocol = first.protocol
-    followed = list(metrics) or list(dict.fromkeys(["auc", protocol.metrics[0]]))
+    followed = list(metrics) or list(dict.fromkeys(["auc", protocol.main_metric]))
     for name in followed:
         if metric_of(name).of != "scores":
             raise ScoreError(f"metric '{name}' is not one of scores: it has no multiverse")

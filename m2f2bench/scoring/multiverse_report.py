@@ -185,7 +185,8 @@ class Multiverse:
         return text + "".join(f"- {note}\n" for note in self._notes(signatures))
 
     def _title(self) -> str:
-        many = f"{len(self.universes)} ways to evaluate the same rows"
+        n = len(self.universes)
+        many = f"{n} way{'s' if n > 1 else ''} to evaluate the same rows"
         return markdown.name(f"{many}: {', '.join(self.detectors)} on {place_of(self.dataset, self.split)}")
 
     def finding(self, metric: str) -> str:

@@ -35,8 +35,9 @@ from ..stats.power import (
     times_needed,
     variance,
 )
+from .compare_rows import refuse_incomparable
 from .comparison import distinct_names
-from .detection import ScoredRows, load_rows, refuse_incomparable
+from .detection import ScoredRows, load_rows
 from .given import Data, expand
 from .power_report import AtFrames, Needed, Power
 from .scored import Source

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..cards.folders import DETECTION
 from ..cards.models import AnyProtocol, DatasetCard
 from ..core.arguments import checked
 from ..core.errors import ScoreError
+from ..core.patterns import is_pattern
 from ..results.columns import ColumnNames, require_files
 from ..results.in_memory import InMemory
 from ..results.read_rows import rows_in_memory
 from ..results.result import Result
-from .given import Data, Given, expand
+from .detection import score_rows
+from .given import Data, Given, expand, matched
+from .pooled import Evidence, pool
 from .scored import Source
 from .tasks import about_answers, task_at
+from .trainings import method_in
+
+OWN_VALIDATION = "validation rows are of one training: give runs, whose folders have their own"
 
 
 @checked
@@ -27,6 +34,7 @@ def score(
     detector: str | None = None,
     columns: ColumnNames | None = None,
     validation: Data | None = None,
+    seeds: bool = False,
 ) -> Result:
     """Compute every metric of a protocol for a run's folder, a file of rows, or rows in memory.
 
@@ -40,9 +48,21 @@ def score(
     `detector` names the detector (default: the file's name; in memory `data`). `columns` maps our names to the data's,
     `{"score": "p_fake"}`. With `dataset` the rows are compared with the frames of its `split`. `validation` are the
     rows that a threshold is picked on, if the protocol wants that. Under a protocol about answers to questions `path`
-    is a file of answers, or several files that complete each other. Raises ScoreError or DataError in one line that
-    names the data and the row (its number from 1, and its index).
+    is a file of answers, or several files that complete each other. A pattern of paths (`runs/x-seed*`), or with
+    `seeds` a list of data, is the trainings of one detector: the result has means over them, see `pooled.pool`. Raises
+    ScoreError or DataError in one line that names the data and the row (its number from 1, and its index).
     """
+    if seeds or (isinstance(path, (str, Path)) and is_pattern(path)):
+        if detector is not None:
+            raise ScoreError("detector is not for several trainings: they are named by their files or runs")
+        several: Sequence[Data] = path if isinstance(path, list) else [path]
+        if validation is not None:
+            raise ScoreError(OWN_VALIDATION)
+        _, found = score_trainings(several, Source(protocol, dataset, split, None, columns), seeds)
+        if len(found) > 1:
+            listed = ", ".join(f"'{one.detector}' on {one.dataset}" for one in found)
+            raise ScoreError(f"these are trainings of {len(found)} results ({listed}): score them one by one")
+        return found[0]
     places = [path] if isinstance(path, (str, Path)) else path
     if isinstance(places, (list, tuple)) and all(isinstance(one, (str, Path)) for one in places):
         require_files(columns, [*places, *([validation] if isinstance(validation, (str, Path)) else [])])
@@ -57,6 +77,33 @@ def score(
     source = given[0].source(source)
     result = task_at(given[0].place, source.protocol).score([given[0].place], source)
     return result.keep(Given(given[0].place, "", source))
+
+
+def score_trainings(places: Sequence[Data], source: Source, seeds: bool = True) -> tuple[list[Result], list[Result]]:
+    """Score each of several trainings; return their results, and these with the trainings of each detector as one.
+
+    `places` may be patterns, each of one detector's trainings; with `seeds` trainings are found by their names alone.
+    Raises ScoreError as `score` and `pooled.pool`, and for validation rows, of which each training has its own.
+    """
+    if source.validation is not None:
+        raise ScoreError(OWN_VALIDATION)
+    each: list[Result] = []
+    evidence: dict[tuple[str, str], Evidence] = {}
+    patterns: dict[str, list[str]] = {}
+    for one in matched(places):
+        for given in expand([one.value], (), source.columns, about_answers(source.protocol)):
+            wanted = given.source(source)
+            task = task_at(given.place, wanted.protocol)
+            if task.name != DETECTION:
+                raise ScoreError(f"trainings are pooled by P(fake) of frames, not by {task.items} of another task")
+            rows = task.load(given.place, wanted)
+            each.append(score_rows(rows).keep(Given(given.place, "", wanted)))
+            evidence[each[-1].signature, each[-1].protocol] = rows
+            if one.pattern and not seeds:
+                patterns.setdefault(one.pattern, []).append(each[-1].detector)
+    for pattern, called in patterns.items():
+        method_in(pattern, called)
+    return each, pool(each, evidence)[0]
 
 
 def _validation(data: Data | None, columns: ColumnNames | None) -> str | Path | InMemory | None:

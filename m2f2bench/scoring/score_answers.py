@@ -26,6 +26,7 @@ from ..metrics.verdicts.verdict import UNANSWERED, VERDICTS
 from ..results.row_files import USAGE
 from ..results.signature import answers_hash, versions
 from ..results.stored import ResampledResult
+from ..stats.bootstrap import expanded_tail
 from ..stats.statistic import Statistic, estimate
 from .answers import ScoredAnswers
 from .scored import COUNTED, ids_hash
@@ -211,11 +212,12 @@ def _kept(evidence: ScoredAnswers, taken: Any, names: Sequence[str]) -> dict[str
     everything = {OVERALL: np.ones(len(own), dtype=bool)}
     made = estimate(statistics, everything, own.label, cluster[usable], n_clusters, rules)
     scores, resamples = made.scores[OVERALL], made.drawn.get(OVERALL, {})
-    return {"n": int(usable.sum())} | {name: _share_kept(scores, resamples, name, rules.level) for name in names}
+    tail = expanded_tail(rules.level, n_clusters)
+    return {"n": int(usable.sum())} | {name: _share_kept(scores, resamples, name, tail) for name in names}
 
 
 def _share_kept(
-    scores: Mapping[str, Score], drawn: Mapping[str, Floats], name: str, level: float
+    scores: Mapping[str, Score], drawn: Mapping[str, Floats], name: str, tail: float
 ) -> dict[str, float | list[float] | None]:
     values = [scores[f"{i} {name}"].value for i in range(ROUNDS + 1)]
     n = scores[f"0 {name}"].n_real + scores[f"0 {name}"].n_fake
@@ -227,7 +229,6 @@ def _share_kept(
         below = drawn[f"0 {name}"]
         above = np.mean([drawn[f"{i} {name}"] for i in range(1, ROUNDS + 1)], axis=0)
         ratios = above[below > 0.0] / below[below > 0.0]
-        tail = (1.0 - level) / 2.0
         ci = [float(v) for v in np.nanquantile(ratios, [tail, 1.0 - tail])] if len(ratios) else None
     return {"n": n, "true": values[0], "shuffled": shuffled, "kept": shuffled / values[0], "ci": ci}
 

@@ -21,8 +21,9 @@ from ..results.store import MAPS
 from ..results.stored import ResampledResult, Stored, stored_at, stored_resamples
 from .answers import load_answers
 from .compare_answers import compare_resampled, load_resampled
+from .compare_rows import compare_rows
 from .comparison import Comparison
-from .detection import ScoredRows, compare_rows, load_rows, score_rows
+from .detection import ScoredRows, load_rows, score_rows
 from .heatmaps import ScoredMaps, load_maps, resampled_maps, score_maps
 from .score_answers import score_answers
 from .scored import OWN, Source
@@ -48,9 +49,11 @@ class Task(abc.ABC):
     def load(self, place: Place, source: Source) -> Any:
         """Return what paired tests need: `ScoredRows`, or a `ResampledResult`. Raises as `score`."""
 
-    def test(self, loaded: Mapping[str, Any], metrics: Sequence[str], against: str) -> Comparison:
+    def test(
+        self, loaded: Mapping[str, Any], metrics: Sequence[str], against: str, margin: float | None = None
+    ) -> Comparison:
         """Return the paired tests between what `load` returned, by name. Raises ScoreError if they are not alike."""
-        return compare_resampled(loaded, metrics, against)
+        return compare_resampled(loaded, metrics, against, margin)
 
     @abc.abstractmethod
     def fields(self, result: Result, card: Any) -> dict[str, Any]:
@@ -79,9 +82,11 @@ class Detection(Task):
         """See `Task.load`."""
         return load_rows(place, source)
 
-    def test(self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str) -> Comparison:
+    def test(
+        self, loaded: Mapping[str, ScoredRows], metrics: Sequence[str], against: str, margin: float | None = None
+    ) -> Comparison:
         """See `Task.test`."""
-        return compare_rows(loaded, metrics, against)
+        return compare_rows(loaded, metrics, against, margin)
 
     def fields(self, result: Result, card: ProtocolCard) -> dict[str, Any]:
         """See `Task.fields`."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.arrays import Floats
 from ..core.errors import ScoreError
+from ..core.places import without_folders
 from ..metrics.detection.intervals import effective_counts, refused, too_few
+from ..metrics.detection.margins import margin_of
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG
@@ -18,17 +21,92 @@ from ..metrics.names import OVERALL
 from ..metrics.registry import metric_of
 from ..results.signature import DETECTOR, measure_signature, rows_hash, short
 from ..stats.clustered import Between, Spread, trainings_difference, with_trainings
-from .comparison import Comparison, Pair, chosen_metrics, corrected, pairs_of
-from .detection import ScoredRows, described_clusters, refuse_incomparable
+from ..stats.margin import Scaled
+from .compare_rows import refuse_incomparable
+from .comparison import Comparison, Pair, chosen_metrics, pairs_of
+from .correction import corrected
+from .detection import ScoredRows, described_clusters
 
 SEED = re.compile(r"[-_.+ ]?seed[-_=]?\d+$", re.IGNORECASE)
 """The end of a name that tells trainings of one method apart."""
 NO_SPREAD = 1e-12
+OVER = ", over trainings"
+"""The end of a test's name, if it is over people and trainings."""
+ASIDE = ("name", "description", "weights", "licence", "reference", "training.seed")
+"""Keys of a detector's card on which trainings of one method may differ."""
+UNKNOWN = ("none", "unknown", "None", "")
+"""What a signature's `seed` is if nobody knows it."""
+
+
+class Training(NamedTuple):
+    """One training of a method: its name, seed (empty if unknown), the hash of its scores, its stored settings."""
+
+    name: str
+    seed: str
+    scores: str
+    settings: dict[str, Any]
 
 
 def method_of(name: str) -> str:
     """Return a detector's name without its seed: trainings of one method have the same."""
     return SEED.sub("", name) or name
+
+
+def is_training(name: str, card: Mapping[str, Any] | None) -> bool | None:
+    """Return whether a detector is a training, by its card and its name; None if neither says so.
+
+    A card with weights, settings of training and datasets that were trained on is a training, and so is a name with a
+    seed. Controls, untrained detectors and the weights of others are none.
+    """
+    if method_of(name) != name:
+        return True
+    return bool(card.get("weights") and card.get("training") and card.get("training_datasets")) if card else None
+
+
+def training_of(name: str, card: Mapping[str, Any] | None, measured: Mapping[str, Any], scores: str) -> Training:
+    """Return what is known of a training: `card` is the detector's, `measured` has the signature's fields."""
+    number = re.search(r"\d+$", name)
+    seed = str(measured.get("seed", ""))
+    seed = number[0] if seed in UNKNOWN and number and method_of(name) != name else "" if seed in UNKNOWN else seed
+    settings = dict(_flat(card or {}))
+    settings |= {key: measured[key] for key in ("prep", "prec") if measured.get(key, "unknown") != "unknown"}
+    return Training(name, seed, scores, {key: value for key, value in settings.items() if key not in ASIDE})
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def refuse_unlike(method: str, own: Sequence[Training]) -> None:
+    """Raise ScoreError unless these are trainings of one method: other scores, other seeds, the same settings."""
+    scores, seeds = ([one for one in listed if one] for listed in zip(*((t.scores, t.seed) for t in own), strict=True))
+    if len(set(scores)) < len(scores):
+        raise ScoreError(f"'{method}' has the same scores in two of its {len(own)} trainings: give each training once")
+    if twice := next((seed for seed in seeds if seeds.count(seed) > 1), ""):
+        named = " and ".join(f"'{one.name}'" for one in own if one.seed == twice)
+        raise ScoreError(f"'{method}' has two trainings of seed {twice} ({named}): give each seed once")
+    first = own[0]
+    for other in own[1:] if first.settings else ():
+        for key in dict.fromkeys([*first.settings, *other.settings]) if other.settings else ():
+            one, two = first.settings.get(key), other.settings.get(key)
+            if one != two:
+                raise ScoreError(
+                    f"'{first.name}' and '{other.name}' are no two trainings of one method: they differ in {key} "
+                    f"({one} / {two}), and may differ in the seed alone; give them other names"
+                )
+
+
+def _training(name: str, one: ScoredRows) -> Training:
+    return training_of(name, card_of(one), one.measured, rows_hash(one.rows))
+
+
+def card_of(one: ScoredRows) -> dict[str, Any] | None:
+    """Return the card of the detector of these rows, without folders; None if it is not known."""
+    return without_folders(one.origin.card.model_dump(mode="json")) if one.origin.card else None
 
 
 def grouped(names: Sequence[str], rows: Sequence[ScoredRows]) -> dict[str, list[ScoredRows]]:
@@ -37,11 +115,8 @@ def grouped(names: Sequence[str], rows: Sequence[ScoredRows]) -> dict[str, list[
     for name, one in zip(names, rows, strict=True):
         found.setdefault(method_of(name), []).append(one)
     for name, own in found.items():
-        hashes = [rows_hash(one.rows) for one in own]
-        if len(set(hashes)) < len(hashes):
-            raise ScoreError(
-                f"'{name}' has the same scores in two of its {len(own)} trainings: give each training once"
-            )
+        called = [one for one in names if method_of(one) == name]
+        refuse_unlike(name, [_training(each, one) for each, one in zip(called, own, strict=True)])
     if len(found) < 2:
         raise ScoreError(f"all {len(rows)} are trainings of '{next(iter(found))}': give those of another method too")
     if len(found) == len(rows):
@@ -51,28 +126,74 @@ def grouped(names: Sequence[str], rows: Sequence[ScoredRows]) -> dict[str, list[
     return found
 
 
+def by_pattern(
+    patterns: Sequence[tuple[str, str]], names: Sequence[str], rows: Sequence[ScoredRows]
+) -> dict[str, list[ScoredRows]]:
+    """Return each method's trainings: those of one pattern are of one method, and all others are methods of their own.
+
+    `patterns` has for each of the rows the pattern that matched it and the name it was given, both empty without one.
+    Raises ScoreError if a pattern matches several methods, or as `refuse_unlike`.
+    """
+    found: dict[str, list[ScoredRows]] = {}
+    for pattern, given in dict.fromkeys(patterns):
+        own = [(name, one) for name, one, by in zip(names, rows, patterns, strict=True) if by == (pattern, given)]
+        if not pattern:
+            for name, one in own:
+                if name in found:
+                    raise ScoreError(f"two detectors are named '{name}': give a mapping {{name: data}}")
+                found[name] = [one]
+            continue
+        called = method_in(pattern, [name for name, _ in own])
+        refuse_unlike(called, [_training(name, one) for name, one in own])
+        called = given or (pattern if called in found else called)
+        if called in found:
+            raise ScoreError(f"'{called}' is given twice: give each detector once")
+        found[called] = [one for _, one in own]
+    if len(found) < 2:
+        raise ScoreError(f"all {len(rows)} are trainings of '{next(iter(found))}': give those of another method too")
+    return found
+
+
+def method_in(pattern: str, names: Sequence[str]) -> str:
+    """Return the one method whose trainings have these names. Raises ScoreError if there are several."""
+    methods = list(dict.fromkeys(map(method_of, names)))
+    if len(methods) > 1:
+        listed = ", ".join(f"'{name}'" for name in methods[:3]) + ", …" * (len(methods) > 3)
+        raise ScoreError(
+            f"'{pattern}' matches {len(methods)} detectors ({listed}): one pattern is the trainings of one detector, "
+            f"which have one name, or X-seed0, X-seed1"
+        )
+    return methods[0]
+
+
 def compare_trainings(
-    methods: Mapping[str, Sequence[ScoredRows]], metrics: Sequence[str] = (), against: str = ""
+    methods: Mapping[str, Sequence[ScoredRows]],
+    metrics: Sequence[str] = (),
+    against: str = "",
+    margin: float | None = None,
 ) -> Comparison:
     """Compare methods by the means over their trainings; see `compare`."""
     first = next(iter(methods.values()))[0]
-    for name, own in methods.items():
-        for number, one in enumerate(own):
-            refuse_incomparable(next(iter(methods)), first, f"{name} ({number + 1})", one)
     shared = [
         m for m in first.protocol.metrics if all(m in e.protocol.metrics for own in methods.values() for e in own)
     ]
-    names = all_metrics(chosen_metrics(metrics, shared), first.cut)
+    primary = first.protocol.main_metric
+    names = all_metrics(chosen_metrics(metrics, shared, primary), first.cut)
+    for name, own in methods.items():
+        for number, one in enumerate(own):
+            refuse_incomparable(next(iter(methods)), first, f"{name} ({number + 1})", one, names)
     judged = {
-        name: [Judged(one.units, one.cut, names, one.protocol.bootstrap) for one in own]
+        name: [Judged(one.units, one.cut, names, first.protocol.bootstrap) for one in own]
         for name, own in methods.items()
     }
-    keys = Paired(*[own[0] for own in list(judged.values())[:2]]).shared
+    fixed = {name: is_fixed(own) for name, own in methods.items()}
+    first_two = [own[0] for own in judged.values()][:2]
+    keys = Paired(first_two[0], first_two[1]).shared
     pairs = [
-        Pair(a, b, tuple(_difference(judged[a], judged[b], *key) for key in keys))
+        Pair(a, b, tuple(mean_difference(judged[a], judged[b], *key, (fixed[a], fixed[b]), margin) for key in keys))
         for a, b in pairs_of(list(judged), against)
     ]
-    return Comparison(
+    compared = Comparison(
         dataset=str(first.measured["data"]),
         split=str(first.measured["split"]),
         protocol=first.protocol.name,
@@ -82,9 +203,17 @@ def compare_trainings(
         level=first.protocol.bootstrap.level,
         oracle=first.cut.oracle,
         clusters=described_clusters(first.units),
-        pairs=corrected(pairs),
-        trainings={name: _summary(own, names[0]) for name, own in judged.items()},
+        pairs=tuple(pairs),
+        trainings={name: _summary(own, names[0]) | {"fixed": fixed[name]} for name, own in judged.items()},
+        primary=primary,
+        margin=margin,
     )
+    return corrected([compared])[0]
+
+
+def is_fixed(own: Sequence[ScoredRows]) -> bool:
+    """Return whether rows are of a detector that is known to be no training: it varies between no trainings."""
+    return len(own) == 1 and is_training(own[0].detector, card_of(own[0])) is False
 
 
 def _summary(own: Sequence[Judged], metric: str) -> dict[str, Any]:
@@ -93,8 +222,18 @@ def _summary(own: Sequence[Judged], metric: str) -> dict[str, Any]:
     return {"n": len(own), "metric": metric, "values": values, "mean": float(np.mean(values)), "deviation": deviation}
 
 
-def _difference(first: Sequence[Judged], second: Sequence[Judged], group: str, name: str) -> Difference:
-    """Return the difference of the means over trainings in one metric of one group, tested."""
+def mean_difference(
+    first: Sequence[Judged],
+    second: Sequence[Judged],
+    group: str,
+    name: str,
+    fixed: tuple[bool, bool] = (False, False),
+    margin: float | None = None,
+) -> Difference:
+    """Return the difference of the means over trainings in one metric of one group, tested.
+
+    A detector with one training is taken to vary between trainings as the other does, unless it is `fixed`.
+    """
     a, b = ([one.values[group][name] for one in own] for own in (first, second))
     if np.isnan([*a, *b]).any():
         return Difference(group, name, None, None, reason="not defined for every training")
@@ -105,16 +244,21 @@ def _difference(first: Sequence[Judged], second: Sequence[Judged], group: str, n
         if why := too_few(units, members):
             return replace(found, reason=why)
         tested = trainings_difference(
-            [one.influence(group) for one in first], [one.influence(group) for one in second], level
+            [one.influence(group) for one in first], [one.influence(group) for one in second], level, fixed
         )
         if tested is None:
             return replace(found, reason="no interval: no training differs from another, nor one cluster")
-        return replace(found, ci=tested.ci, p=tested.p, test=f"{DELONG}, over trainings", error=tested.error)
-    return _resampled(found, first, second, a, b)
+        scaled = Scaled(tested.apart, tested.deviation, tested.freedom, tested.on_scale)
+        found = replace(found, ci=tested.ci, p=tested.p, test=DELONG + OVER, scaled=scaled)
+    else:
+        found = _resampled(found, first, second, fixed)
+    if margin is None or found.scaled is None:
+        return found
+    return replace(found, margin=margin_of(found.scaled, margin, name))
 
 
 def _resampled(
-    found: Difference, first: Sequence[Judged], second: Sequence[Judged], a: Sequence[float], b: Sequence[float]
+    found: Difference, first: Sequence[Judged], second: Sequence[Judged], fixed: tuple[bool, bool]
 ) -> Difference:
     """Return the t test from resamples of clusters, and the deviation between trainings."""
     from scipy.stats import t
@@ -129,17 +273,25 @@ def _resampled(
         return replace(found, reason=why)
     counts = effective_counts(units, "" if group == "average" else group)
     clusters = Spread(float(np.nanvar(gap, ddof=1)), max(min(counts) - 1.0, 1.0))
-    between = []
-    for values, own in ((a, one), (b, other)):
-        n = len(values)
-        chance = float(np.nanvar(own - own.mean(axis=0), axis=1, ddof=1).sum() / (n - 1)) if n > 1 else 0.0
-        between.append(Between(n, float(np.var(values, ddof=1)) if n > 1 else 0.0, chance))
+    between = [
+        resampled_between([judged.values[group][name] for judged in own], values)
+        for own, values, still in ((first, one, fixed[0]), (second, other, fixed[1]))
+        if not still
+    ]
     variance, freedom = with_trainings(clusters, between)
     if variance < NO_SPREAD:
         return replace(found, reason="no interval: all resamples agree")
     difference, error = found.difference or 0.0, float(np.sqrt(variance))
     reach = float(t.ppf(0.5 + first[0].resampling.level / 2.0, freedom)) * error
     p = 2.0 * float(t.sf(abs(difference) / error, freedom))
-    return replace(
-        found, ci=(difference - reach, difference + reach), p=p, test="resampling, over trainings", error=error
-    )
+    ci, scaled = (difference - reach, difference + reach), Scaled(difference, error, freedom)
+    return replace(found, ci=ci, p=p, test="resampling" + OVER, scaled=scaled)
+
+
+def resampled_between(values: Sequence[float], drawn: Floats) -> Between:
+    """Return how a metric's values vary between trainings, given those in each resample of clusters [n, B]."""
+    n = len(values)
+    if n < 2:
+        return Between(n, 0.0, 0.0)
+    chance = float(np.nanvar(drawn - drawn.mean(axis=0), axis=1, ddof=1).sum() / (n - 1))
+    return Between(n, float(np.var(values, ddof=1)), chance)

@@ -20,9 +20,10 @@ from ..core.records import Score
 from ..metrics.names import Group
 from ..results.form import CLOSE, groups, known_in, unsound
 from ..results.result import Result
-from ..results.signature import DETECTOR, MAP, bootstrap_field, coverage_text, differing, short
+from ..results.signature import DETECTOR, EXPANDED, MAP, bootstrap_field, coverage_text, differing, short
 from ..results.store import RESULT
 from ..results.stored import Stored, read_result, run_name, stored_resamples, with_rows
+from ..stats.bootstrap import expanded_tail
 from .scored import OWN
 from .tasks import TASKS
 
@@ -116,7 +117,8 @@ def _agrees(key: str, found: Any, wanted: Any, card: AnyProtocol) -> bool:
     """Return whether a field is as its protocol says. Hashes of rows or data are only checked for their form."""
     if key == "ci" and card.bootstrap.resamples:
         drawn = re.search(rf"-({CLUSTERS})-", str(found))
-        return drawn is not None and found == bootstrap_field(card.bootstrap, drawn[1])
+        known = drawn and bootstrap_field(card.bootstrap, drawn[1])
+        return known is not None and str(found) in (known, known.removesuffix(EXPANDED))
     if key == "faces" and wanted != "apart":
         return re.fullmatch(rf"{wanted}@[0-9a-f]{{6}}", str(found)) is not None
     if key == "masks" or (key == "altered" and "region_f1" in card.metrics):
@@ -172,14 +174,16 @@ def _recheck_resamples(stored: Stored) -> list[str]:
     drawn = stored_resamples(stored)
     if drawn is None:
         return []
-    level = stored.result.rules.bootstrap.level
+    level, groups = stored.result.rules.bootstrap.level, float(stored.result.clusters["n"])
+    expanded = str(stored.result.measured.get("ci")).endswith(EXPANDED)  # else it is of an older version
+    tail = expanded_tail(level, groups) if expanded else (1.0 - level) / 2.0
     for name, score in stored.result.metrics.items():
         values = drawn.draws.get(Group(), {}).get(name)
         if score.value is None or score.ci is None or score.ci[0] == score.ci[1]:
             continue
         if values is None:
             return [f"resamples: they lack '{name}'"]
-        ends = np.nanquantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        ends = np.nanquantile(values, [tail, 1.0 - tail])
         again = (min(float(ends[0]), score.value), max(float(ends[1]), score.value))
         exact = np.ptp(values[~np.isnan(values)]) < CLOSE  # all agree: the interval is not a percentile interval
         if not exact and max(abs(a - b) for a, b in zip(again, score.ci, strict=True)) > CLOSE:

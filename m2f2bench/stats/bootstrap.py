@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,12 +44,18 @@ def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T
 
 
 def percentile_interval(
-    value: float, drawn: Floats | None, groups: int, resampling: Bootstrap, ends: tuple[float, float] | None = None
+    value: float,
+    drawn: Floats | None,
+    groups: int,
+    resampling: Bootstrap,
+    ends: tuple[float, float] | None = None,
+    clusters: float | None = None,
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """Return the percentile interval of resampled values [B], or why there is none.
+    """Return the expanded percentile interval of resampled values [B], or why there is none.
 
-    `groups` is the number of clusters with a value. If the value and all resamples are at one of `ends` (of the range),
-    the interval is Clopper and Pearson's over the clusters; see `boundary`.
+    `groups` is the number of clusters with a value, `clusters` that of all (default: the same), which expands the
+    interval; see `expanded_tail`. If the value and all resamples are at one of `ends` (of the range), the interval is
+    Clopper and Pearson's over `groups`; see `boundary`.
     """
     if resampling.resamples == 0:
         return None, None
@@ -57,11 +64,38 @@ def percentile_interval(
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < FEWEST_DEFINED * len(drawn):
         return None, f"no interval: defined in {len(defined)} of {len(drawn)} resamples"
-    tail = (1.0 - resampling.level) / 2.0
+    tail = expanded_tail(resampling.level, groups if clusters is None else clusters)
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     if ends and high - low < AT_END and min(value - ends[0], ends[1] - value) < AT_END:
         return boundary(value, groups, resampling.level, *ends), None
     return (min(float(low), value), max(float(high), value)), None
+
+
+def expanded_tail(level: float, groups: float) -> float:
+    """Return the share of resampled values that an interval at `level` leaves out at each end.
+
+    With few clusters resamples vary too little: they divide by the number n of clusters, not by n - 1, and know nothing
+    of the variance's own chance. So the share is Φ(-√(n / (n - 1)) t), with t the quantile of n - 1 degrees of freedom
+    at (1 + level) / 2: the expanded percentile interval (Hesterberg, The American Statistician 69 (2015), section
+    5.3). `groups` is n; an effective number need not be whole. Below 2 it is 0: all resamples are inside.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    if groups < 2.0:
+        return 0.0
+    return float(ndtr(-math.sqrt(groups / (groups - 1.0)) * stdtrit(groups - 1.0, 0.5 + level / 2.0)))
+
+
+def expanded_p(p: float, groups: float) -> float:
+    """Return the two-sided p with which the expanded interval over so many `groups` just reaches zero.
+
+    `p` is that of the plain percentile interval; see `expanded_tail`. Below 2 groups it is 1.
+    """
+    from scipy.special import ndtri, stdtr
+
+    if groups < 2.0:
+        return 1.0
+    return float(min(1.0, 2.0 * stdtr(groups - 1.0, math.sqrt((groups - 1.0) / groups) * ndtri(min(p, 1.0) / 2.0))))
 
 
 def boundary(

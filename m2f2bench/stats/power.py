@@ -144,14 +144,14 @@ def effective_groups(of: Structure, label: int) -> float:
     return effective(sums if of.people is None else of.people.per_person(sums))
 
 
-def quantiles(degrees: float) -> float:
+def quantiles(degrees: float, level: float = LEVEL) -> float:
     """Return how many standard errors a difference must have: 2.80 with many clusters, more with few.
 
-    It is the sum of the quantiles of t at 1 - LEVEL / 2 and at POWER.
+    It is the sum of the quantiles of t at 1 - level / 2 and at POWER.
     """
     from scipy.stats import t
 
-    return float(t.ppf(1.0 - LEVEL / 2.0, degrees) + t.ppf(POWER, degrees))
+    return float(t.ppf(1.0 - level / 2.0, degrees) + t.ppf(POWER, degrees))
 
 
 def smallest_difference(of: Structure, components: Components) -> float:

@@ -213,7 +213,7 @@ def estimate(
     resampling: Bootstrap,
     nothing: str = "no answer has a value",
 ) -> Estimate[G]:
-    """Return every metric of every group of items with its percentile interval.
+    """Return every metric of every group of items with its expanded percentile interval.
 
     `groups` are masks [N]; `label` [N] (0 real, 1 fake) only counts; `cluster` [N] is in 0 … `n_clusters` - 1. Clusters
     are drawn with replacement, as many as there are; the draws depend on their number and the seed alone: all groups,
@@ -242,7 +242,7 @@ def estimate(
             if (group, name) in drawn:
                 drawn[group, name] = one.corrected(drawn[group, name], value)
             held = one.n_held(groups[group], cluster)
-            ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends)
+            ci, why = percentile_interval(value, drawn.get((group, name)), held, resampling, one.ends, n_clusters)
             score = Score(value, n_real, n_fake, ci, why)
         scores.setdefault(group, {})[name] = score
     by_group: dict[G, dict[str, Floats]] = {}

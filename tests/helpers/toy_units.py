@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import norm, t
 
 from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.core.rows import Rows, Units
@@ -12,6 +13,16 @@ from m2f2bench.metrics.detection.intervals import Scored, score_units
 from m2f2bench.metrics.detection.values import Cut
 
 PLAIN = Bootstrap(resamples=0)
+
+
+def outside(level: float, n: float) -> float:
+    """The share of resamples beyond each end of an expanded interval over n clusters, by scipy's distributions."""
+    return float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf((1 + level) / 2, n - 1)))
+
+
+def widened(p: float, n: float) -> float:
+    """The p of an expanded interval that just reaches zero, from that of a plain one."""
+    return float(2 * t.cdf(np.sqrt((n - 1) / n) * norm.ppf(p / 2), n - 1))
 
 
 def make_units(

@@ -11,76 +11,82 @@ import pytest
 
 import m2f2bench
 from m2f2bench.core.errors import ScoreError
-from m2f2bench.leaderboards.finding import finding
 from m2f2bench.leaderboards.report import describe_comparison
 from m2f2bench.metrics.detection.paired import Difference
 from m2f2bench.scoring.comparison import Comparison, Pair
+from m2f2bench.scoring.correction import corrected
+from m2f2bench.scoring.finding import finding
+from m2f2bench.stats.margin import Scaled
 
 
 def compared(*differences: tuple[str, str, Difference], oracle: bool = False) -> Comparison:
     pairs = tuple(Pair(a, b, (d,)) for a, b, d in differences)
     names = dict.fromkeys(name for a, b, _ in differences for name in (a, b))
     clusters = {"by": "frame", "n": 9, "independent": True}
-    return Comparison(
-        "d", "test", "frame", "s", dict.fromkeys(names, "x"), ("auc", "eer"), 0.95, oracle, clusters, pairs
+    metric = differences[0][2].metric
+    found = Comparison(
+        "d", "test", "frame", "s", dict.fromkeys(names, "x"), (metric, "ap"), 0.95, oracle, clusters, pairs
     )
+    return corrected([found])[0]
 
 
 def difference(by: float, p: float | None, metric: str = "auc", **more: object) -> Difference:
     ends = (by - 0.02, by + 0.02)
-    return replace(Difference("", metric, 0.8, 0.8 - by, by, ends, p, p, "DeLong"), **more)
+    known = Difference("", metric, 0.8, 0.8 - by, by, ends, p, p, "DeLong", scaled=Scaled(by, 0.02 / 1.96))
+    return replace(known, **more)
 
 
 def test_two_that_are_told_apart() -> None:
-    text = finding(compared(("a", "b", difference(0.1, 0.004))), "auc")
+    text = finding(compared(("a", "b", difference(0.1, 0.004))))
     assert text == "a is better than b in AUC by 0.100 (95% interval 0.080 to 0.120), p = 0.0040."
-    assert finding(compared(("a", "b", difference(-0.1, 0.00001))), "auc").startswith(
+    assert finding(compared(("a", "b", difference(-0.1, 0.00001)))).startswith(
         "b is better than a in AUC by 0.100 (95% interval 0.080 to 0.120), p < 0.0001."
     )
 
 
 def test_lower_is_better_turns_the_order() -> None:
-    text = finding(compared(("a", "b", difference(-0.1, 0.01, "eer"))), "eer")
+    text = finding(compared(("a", "b", difference(-0.1, 0.01, "eer"))))
     assert text.startswith("a is better than b in EER by 0.100 (95% interval 0.080 to 0.120)")
-    assert finding(compared(("a", "b", difference(0.1, 0.01, "eer"))), "eer").startswith("b is better than a")
+    assert finding(compared(("a", "b", difference(0.1, 0.01, "eer")))).startswith("b is better than a")
 
 
 def test_two_that_cannot_be_told_apart() -> None:
-    text = finding(compared(("a", "b", difference(-0.01, 0.3))), "auc")
+    text = finding(compared(("a", "b", difference(-0.01, 0.3))))
     assert text == (
         "The data cannot tell a and b apart in AUC: the difference is -0.010 (95% interval -0.030 to +0.010), "
-        "p = 0.3000. A true difference of 0.029 would be found in 80% of such tests, a smaller one less often."
+        "p = 0.3000; a true difference of 0.029 would be found in 80% of such tests, a smaller one less often."
     )
 
 
 def test_of_several_pairs() -> None:
     one, none = difference(0.1, 0.01), difference(0.2, 0.06)
-    text = finding(compared(("a", "b", one), ("a", "c", none), ("b", "c", difference(-0.3, 0.01))), "auc")
+    text = finding(compared(("a", "b", one), ("a", "c", none), ("b", "c", difference(-0.3, 0.01))))
     assert text == (
         "The data tell apart 2 of 3 pairs in AUC (p ≤ .05 after Holm's correction): c is better than b by 0.300 "
-        "(95% interval 0.280 to 0.320); a is better than b by 0.100 (95% interval 0.080 to 0.120)."
+        "(95% interval 0.280 to 0.320, p = 0.0300); a is better than b by 0.100 (95% interval 0.080 to 0.120, "
+        "p = 0.0300)."
     )
-    text = finding(compared(("a", "b", none), ("a", "c", difference(0.1, 0.2))), "auc")
+    text = finding(compared(("a", "b", none), ("a", "c", difference(0.1, 0.2))))
     assert (
         text.startswith("The data tell apart no pair of 2 in AUC") and "largest difference: a is better than b" in text
     )
     many = [("a", f"n{i}", difference(0.1 + i / 100, 0.001)) for i in range(5)]
-    text = finding(compared(*many), "auc")
+    text = finding(compared(*many))
     assert text.startswith("The data tell apart all 5 pairs") and text.endswith("; and 2 more.")
 
 
 def test_it_is_holms_p_that_counts() -> None:
-    text = finding(compared(*(("a", x, difference(0.1, 0.03, holm=0.06)) for x in "bc")), "auc")
+    text = finding(compared(*(("a", x, difference(0.1, 0.03, holm=0.06)) for x in "bc")))
     assert text.startswith("The data tell apart no pair of 2")
 
 
 def test_without_a_test_it_says_why() -> None:
     d = Difference("", "auc", None, None, reason="no fake")
-    assert finding(compared(("a", "b", d)), "auc") == "No test of AUC was possible (no fake)."
+    assert finding(compared(("a", "b", d))) == "No test of AUC was possible (no fake)."
 
 
 def test_a_name_cannot_break_the_page() -> None:
-    text = finding(compared(("a|b<script>", "**b**", difference(0.1, 0.01))), "auc")
+    text = describe_comparison(compared(("a|b<script>", "**b**", difference(0.1, 0.01)))).split("\n\n")[1]
     assert "<script" not in text and "**" not in text and "a\\|b&lt;script>" in text
 
 

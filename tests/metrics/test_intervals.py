@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_units import make_rows, make_units, score_all
+from toy_units import make_rows, make_units, outside, score_all
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
@@ -36,6 +36,15 @@ def drawn_units(n: int = 240, clusters: int = 30, seed: int = 0) -> Units:
     latent = 1.2 * label - 0.6 + rng.normal(size=clusters)[cluster] + rng.normal(size=n)
     method = np.where(label == 0, "original", np.where(cluster % 4 == 1, "swap", "warp"))
     return make_units(label, 1 / (1 + np.exp(-latent)), method.tolist(), cluster)
+
+
+def groups_by_hand(units: Units) -> tuple[float, float]:
+    """The effective number of all clusters, and that for a metric of both classes, whose clusters are apart."""
+    sizes = [np.bincount(units.cluster[kept]) for kept in (units.label >= 0, units.label == 0, units.label == 1)]
+    every, real, fake = (own.sum() ** 2 / (own**2).sum() for own in sizes)
+    freedom = (1 / real + 1 / fake) ** 2 / (1 / real**2 / (real - 1) + 1 / fake**2 / (fake - 1))
+    assert freedom + 1 < every, "else this test would not see it"
+    return float(every), float(freedom + 1)
 
 
 def everything(scored: Scored) -> list[object]:
@@ -164,15 +173,20 @@ def test_an_interval_holds_its_value_and_stays_in_range(seed: int, cut: Cut) -> 
 def test_intervals_are_percentiles_less_the_bias_of_what_is_biased(level: float) -> None:
     """Resampling adds to the ECE, and to what an oracle maximises, as much again as chance has already added."""
     units, cut, rule = drawn_units(), Cut("best", maximise="accuracy"), Bootstrap(resamples=200, seed=3, level=level)
-    names = ["ap", "brier", "ece", "accuracy", "accuracy@0.5", "f1"]
+    names, means = (
+        ["ap", "brier", "ece", "accuracy", "accuracy@0.5", "f1"],
+        ("brier", "accuracy", "accuracy@0.5"),
+    )
     times = {"ece": 2, "accuracy": 2, "f1": 1}
     drawn = resample(units, names, cut, rule)[""]
+    clusters, compared = groups_by_hand(units)
     found = score_units(units, ["ap", "brier", "ece", "accuracy", "f1"], cut, rule).overall
     for name in names:
         value, ci = found[name].value, found[name].ci
         assert value is not None and ci is not None
         bias = times.get(name, 0) * (drawn[name].mean() - value)
-        low, high = np.quantile(drawn[name], [(1 - level) / 2, (1 + level) / 2]) - bias
+        tail = outside(level, clusters if name in means else compared)
+        low, high = np.quantile(drawn[name], [tail, 1 - tail]) - bias
         assert ci == pytest.approx((min(max(low, 0.0), value), max(min(high, 1.0), value)), abs=1e-12), name
         assert name not in times or abs(bias) > 0.003, "else this test would not see it"
 
@@ -191,9 +205,14 @@ def test_f4_how_near_to_the_end_a_value_stands_at_it(off: float, at_end: bool, h
 def test_f4_percentile_intervals_by_hand() -> None:
     drawn = np.array([*np.linspace(0.2, 0.6, 101), *[np.nan] * 101])
     ci, why = percentile_interval(0.4, drawn, 5, Bootstrap(resamples=202, level=0.9), (0.0, 1.0))
-    assert ci == pytest.approx((0.22, 0.58)) and why is None, "defined in just half of the resamples"
-    assert percentile_interval(0.7, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx((0.22, 0.7))
-    assert percentile_interval(0.1, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx((0.1, 0.58))
+    low = 0.2 + 0.4 * 0.00857497  # t with 4 degrees of freedom at .95 is 2.131847; Φ(-√(5/4) × that) is .008575
+    assert ci == pytest.approx((low, 0.8 - low), abs=1e-7) and why is None, "defined in just half of the resamples"
+    assert percentile_interval(0.7, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx(
+        (low, 0.7), abs=1e-7
+    )
+    assert percentile_interval(0.1, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx(
+        (0.1, 0.8 - low), abs=1e-7
+    )
     few = np.append(drawn, np.nan)
     assert percentile_interval(0.4, few, 5, FEW) == (None, "no interval: defined in 101 of 203 resamples")
     one = (None, "no interval: all scored items are in one cluster")

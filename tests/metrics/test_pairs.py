@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_pairs import FEW, judged, rows, videos
-from toy_units import make_units
+from toy_units import make_units, outside, widened
 
 import m2f2bench
 from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
@@ -174,25 +174,28 @@ def test_a2_boards_and_checks_do_not_pair_other_clusters(cli, tmp_path: Path) ->
 
 def test_the_bootstraps_p_by_hand() -> None:
     drawn = np.array([-0.1, 0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, np.nan])
-    found = bootstrap_difference(drawn, 0.3, 0.5)
-    assert found["p"] == pytest.approx(2 * (1 + 2) / (1 + 8)) and found["draws"] == 8 and not found["bound"]
-    assert found["ci"] == pytest.approx(tuple(np.quantile(drawn[:8], [0.25, 0.75])))
+    found = bootstrap_difference(drawn, 0.3, 0.5, 9)
+    assert found["p"] == pytest.approx(widened(2 * (1 + 2) / (1 + 8), 9)) and found["draws"] == 8 and not found["bound"]
+    assert found["ci"] == pytest.approx(tuple(np.quantile(drawn[:8], [outside(0.5, 9), 1 - outside(0.5, 9)])))
+    assert bootstrap_difference(drawn, 0.3, 0.5, 1e9)["ci"] == pytest.approx(
+        tuple(np.quantile(drawn[:8], [0.25, 0.75]))
+    )
     assert sides(drawn) == (2, 7, 8)
-    assert bootstrap_difference(-drawn, -0.3, 0.5)["p"] == found["p"]
-    assert bootstrap_difference(np.abs(drawn[2:]), 0.3, 0.5) | {"ci": 0, "test": 0} == {
+    assert bootstrap_difference(-drawn, -0.3, 0.5, 9)["p"] == found["p"]
+    assert bootstrap_difference(np.abs(drawn[2:]), 0.3, 0.5, 9) | {"ci": 0, "test": 0} == {
         "ci": 0,
         "test": 0,
-        "p": pytest.approx(2 / 7),
+        "p": pytest.approx(widened(2 / 7, 9)),
         "bound": True,
         "draws": 6,
     }
-    assert bootstrap_difference(np.array([np.nan]), 0.3, 0.5) == {
+    assert bootstrap_difference(np.array([np.nan]), 0.3, 0.5, 9) == {
         "reason": "no interval: defined in none of the resamples"
     }
-    centred = bootstrap_difference(np.array([-1.0, 1.0]), 0.0, 0.95)
+    centred = bootstrap_difference(np.array([-1.0, 1.0]), 0.0, 0.95, 9)
     assert centred["p"] == 1.0
-    outside = bootstrap_difference(np.array([0.1, 0.2, 0.3]), 0.9, 0.95)
-    assert outside["ci"][1] == 0.9, "the difference itself lies in its interval"
+    beyond = bootstrap_difference(np.array([0.1, 0.2, 0.3]), 0.9, 0.95, 9)
+    assert beyond["ci"][1] == 0.9, "the difference itself lies in its interval"
 
 
 def test_average_of_methods_has_the_same_test_as_each_method() -> None:
@@ -245,11 +248,11 @@ def test_f4_the_ends_of_a_difference() -> None:
     assert d.test == "DeLong" and d.ci is not None and d.ci[1] == 1.0 and -1.0 < d.ci[0] < d.difference
     (d,) = differences([Paired(judged(bad, ["auc"]), judged(good, ["auc"]))], [("", "auc")])[0]
     assert d.ci is not None and d.ci[0] == -1.0
-    agreed = bootstrap_difference(np.full(10, 0.25), 0.25, 0.95, n_trials=3)
+    agreed = bootstrap_difference(np.full(10, 0.25), 0.25, 0.95, 9, n_trials=3)
     assert agreed["p"] == pytest.approx(2 * 0.75**3) and agreed["bound"] and "ci" not in agreed
-    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=3)["p"] == pytest.approx(2 * 0.5**3)
-    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, n_trials=1)["p"] == 1.0
-    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95)["p"] == pytest.approx(2 / 11)
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, 9, n_trials=3)["p"] == pytest.approx(2 * 0.5**3)
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, 9, n_trials=1)["p"] == 1.0
+    assert bootstrap_difference(np.full(10, 0.75), 0.75, 0.95, 9)["p"] == pytest.approx(widened(2 / 11, 9))
 
 
 def test_f4_the_best_of_a_column_is_not_the_first_row(tmp_path: Path) -> None:

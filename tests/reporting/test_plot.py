@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from m2f2bench.cli.score import plot as plot_command
 from m2f2bench.core.errors import M2F2BenchError, ScoreError
 from m2f2bench.reporting.figures import plot as plotter
-from m2f2bench.reporting.figures.plot import KINDS, Options
+from m2f2bench.reporting.figures.chosen import KINDS, Options
 from m2f2bench.reporting.figures.sheet import ELLIPSIS, SIZE, clean, fit, fit_all, look, paragraph, styled, width
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}

@@ -14,7 +14,7 @@ from toy_training import fit, toy_job
 
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.reporting.figures import plot as plotter
-from m2f2bench.reporting.figures.plot import Options
+from m2f2bench.reporting.figures.chosen import Options
 
 
 def points(axes: Axes, gid: str) -> list[list[float]]:

@@ -18,7 +18,7 @@ from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.names import AVERAGE
 from m2f2bench.reporting.figures import plot as plotter
 from m2f2bench.reporting.figures.calibration import histogram
-from m2f2bench.reporting.figures.plot import Options
+from m2f2bench.reporting.figures.chosen import Options
 from m2f2bench.reporting.figures.roc import from_fpr
 from m2f2bench.reporting.figures.series import Series
 from m2f2bench.stats.ranks import critical_difference, rank

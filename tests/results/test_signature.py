@@ -62,7 +62,7 @@ def test_every_rule_of_a_protocol_is_in_it(change: dict[str, object]) -> None:
 def test_golden() -> None:
     assert signature() == (
         "data:d|split:test|hash:0123456789ab|n:10|level:video|frames:all|faces:apart|agg:mean|thr:0.5|missing:drop|"
-        f"ci:95%-identity-1000-seed0|limit:none|v:{DETECTION}"
+        f"ci:95%-identity-1000-seed0-expanded|limit:none|v:{DETECTION}"
     )
     assert "thr:best-f1@test-ORACLE" in signature(threshold=ORACLE)
     assert "missing:frames-drop+videos-half" in signature(missing={"videos": "half"})

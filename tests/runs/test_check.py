@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import norm
 
 import m2f2bench
 from m2f2bench.cards.models import ProtocolCard
@@ -300,3 +301,48 @@ def test_validate(cli, faces: Path) -> None:
     (file.parent / "other.json").write_text(json.dumps(good))
     assert "must be called mine.Bright--faces--frame.json" in cli("validate", file.parent / "other.json").out
     assert cli("validate", faces / "nothing.json").status == 2
+
+
+def test_a_margin_turns_the_burden_of_proof_round(cli, one_line, faces: Path) -> None:
+    same = cli(*judge(faces, "Bright", "--margin", "0.01"))
+    assert same.status == 0 and "ok   auc" in same.out and "accuracy" not in same.out, "the primary metric alone"
+    assert "note: passes only where a fall of 0.01 or more is ruled out at 0.05; intervals at 90%" in same.out
+    # within its own noise, so the plain check passes it; but these few frames cannot rule out a fall of .001
+    assert cli(*judge(faces, "Slightly")).status == 0
+    narrow = cli(*judge(faces, "Slightly", "--margin", "0.001"))
+    assert narrow.status == 1 and "that it is not worse by 0.001 or more is not shown (DeLong" in narrow.out
+    assert "of an equal detector" in narrow.out and "would be ruled out in 80% of checks" in narrow.out
+    assert cli(*judge(faces, "Slightly", "--margin", "0.2", "-m", "auc", "-m", "ece")).status == 0
+    assert cli(*judge(faces, "Worse", "--margin", "0.02")).status == 1
+    found = json.loads(cli(*judge(faces, "Worse", "--margin", "0.02", "--json")).out)[0]
+    assert found["margin"] == 0.02 and found["checked"][0]["metric"] == "auc" and found["checked"][0]["p"] > 0.05
+    for margin in ("0", "-0.1", "1", "nan"):
+        assert "margin is" in one_line(cli(*judge(faces, "Bright", "--margin", margin)))
+    assert "give one of them" in one_line(cli(*judge(faces, "Bright", "--margin", "0.01", "--tolerance", "0.01")))
+    (faces / "baseline" / PREDICTIONS).unlink()
+    assert "a margin needs the baseline's rows" in cli(*judge(faces, "Bright", "--margin", "0.01")).out
+
+
+def test_a_margin_passes_the_worse_in_five_of_a_hundred(tmp_path: Path) -> None:
+    """300 releases that are worse by exactly the margin: at most 8.5% pass (5% and three standard errors)."""
+    rng, margin = np.random.default_rng(21), 0.08
+    rules = {"name": "p", "level": "frame", "metrics": ["auc"], "bootstrap": {"resamples": 20}}
+    card = ProtocolCard.model_validate(rules)
+    label = np.repeat(np.arange(60) % 2, 3)
+    video = np.repeat(np.array([f"v{i}" for i in range(60)], dtype=object), 3)
+    gap = {name: np.sqrt(2) * norm.ppf(auc) for name, auc in (("equal", 0.9), ("worse", 0.9 - margin))}
+    passed = {"equal": 0, "worse": 0}
+    for _ in range(300):
+        common = np.repeat(rng.normal(size=60), 3) * 0.6 + rng.normal(size=len(label)) * 0.7
+
+        def scores(gain: float, common: np.ndarray = common) -> np.ndarray:
+            own = np.repeat(rng.normal(size=60), 3) * 0.3 + rng.normal(size=len(label)) * np.sqrt(0.06)
+            return 1 / (1 + np.exp(-(gain * (label - 0.5) + common + own)))
+
+        _store(tmp_path, evidence(label, scores(gap["equal"]), video, card, "then"))
+        stored = stored_at(tmp_path)
+        assert stored is not None
+        for name, gain in gap.items():
+            now = evidence(label, scores(gain), video, card, "now")
+            passed[name] += _compare(stored, now, ["auc"], 0.05, 0.0, margin).passed
+    assert passed["worse"] <= 25 and passed["equal"] >= 200, passed

@@ -18,11 +18,12 @@ import m2f2bench
 from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.rows import Units
-from m2f2bench.metrics.detection.paired import Difference, Judged, Paired, holm
+from m2f2bench.metrics.detection.paired import Difference, Judged, Paired
 from m2f2bench.metrics.detection.tails import differences
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.results.signature import MEASURE
 from m2f2bench.scoring.comparison import FIELDS, refuse_differing
+from m2f2bench.stats.multiplicity import holm
 
 
 def make_units(label: np.ndarray, score: np.ndarray, cluster: np.ndarray | None = None) -> Units:
@@ -187,7 +188,7 @@ def test_many_detectors_with_holm(cli, tmp_path: Path) -> None:
     assert [(d["first"], d["second"]) for d in aucs] == [("d0", "d1"), ("d0", "d2"), ("d1", "d2")]
     assert [d["p_holm"] for d in aucs] == pytest.approx(holm([d["p"] for d in aucs]))
     text = cli("compare", *paths).out
-    assert "3 detectors" in text and "p (Holm)" in text and text.count("| AUC ") == 3
+    assert "3 detectors" in text and "Holm's correction over 3 tests" in text and text.count("| AUC ") == 3
     assert cli("compare", *paths, "--metric", "brier").out.count("| Brier score ") == 3
 
 
@@ -221,7 +222,7 @@ def test_runs_of_different_protocols_and_folders_of_runs(cli, one_line, squares:
     assert cli(*words, "-d", "constant", "-d", "random").status == 0
     line = one_line(cli("compare", out / "constant--squares--frame", out / "random--squares--frame-oracle"))
     assert "threshold (thr: 0.5 / best-accuracy@test-ORACLE)" in line
-    found = json.loads(cli("compare", out, "--json").out)
+    found = json.loads(cli("compare", out, "--json").out)["comparisons"]
     assert [c["protocol"] for c in found] == ["frame", "frame-oracle"]
     assert found[1]["oracle"] and "oracle threshold" in cli("compare", out).out
     alone = tmp_path / "alone"

@@ -157,8 +157,8 @@ def test_the_report_of_rows(tmp_path: Path) -> None:
     assert set(found.methods) == {"a", "b"} and found.methods["a"] > found.smallest  # type: ignore[operator]
     again = m2f2bench.compare(one, other, metrics=["auc"])
     (overall,) = [d for d in again.pairs[0].differences if not d.group]
-    # `compare` says 2.8 standard errors; here t has few degrees of freedom, and a worse detector has a larger variance.
-    assert overall.smallest() < found.smallest < 1.15 * overall.smallest()  # type: ignore[operator]
+    # The error of the test itself has a prior, and large clusters weigh more in it: a few percent.
+    assert found.smallest <= overall.smallest < 1.08 * found.smallest  # type: ignore[operator]
     assert not found.assumed and found.measured == ("one", "other")
     alone = m2f2bench.power(one, alike=0.0)
     assert alone.assumed == {"alike": 0.0} and alone.smallest == pytest.approx(found.smallest, rel=0.3)

@@ -17,7 +17,7 @@ from ...metrics.registry import title
 from ...version import __version__
 from ..board import Board
 from ..published import DEVIATES, NOT_ITS_PAPER, FigureTable, figure_tables
-from ..table import legends
+from ..table import legends, trainings_notes
 from . import charts
 from .fields import fields
 from .heat import scale
@@ -92,7 +92,7 @@ def shown(board: Board, viewer: Viewer) -> Shown:
         "coverage: share of the planned units with a score": any(covered),
         "of frames: share of the planned frames": any("of frames" in text for text in covered),
     }
-    key = tuple(words for words, there in found.items() if there)
+    key = (*(words for words, there in found.items() if there), *trainings_notes(table))
     if viewer.heat is None:
         return Shown(key)
     about = board.methods[0].columns[0].about

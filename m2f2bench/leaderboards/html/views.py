@@ -80,6 +80,7 @@ class RowView:
     """One detector's row; `by` is the id of its signature, `also` how it differs from others of the same name.
 
     `knows` is what its answers are made from, if the table has `controls` of explanations; `control`: it is one.
+    `trained` says how many trainings it has.
     """
 
     detector: str
@@ -90,6 +91,7 @@ class RowView:
     cells: tuple[CellView, ...]
     knows: str = ""
     control: bool = False
+    trained: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ class Viewer:
             note = self.notes.setdefault(remark, len(self.notes) + 1) if remark else 0
             cells.append(CellView(cell, own if own != view.counts else "", note, odd))
         knows = (row.knows or SEES) if any(other.knows for other in table.rows) else ""
-        return RowView(row.detector, also, row.trained_on, row.rank, by, tuple(cells), knows, bool(row.knows))
+        what = (row.detector, also, row.trained_on, row.rank, by, tuple(cells))
+        return RowView(*what, knows, bool(row.knows), row.trained)
 
 
 def shaded(row: RowView, columns: Sequence[TableColumn]) -> RowView:

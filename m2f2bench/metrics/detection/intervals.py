@@ -14,13 +14,14 @@ from ...core.arrays import Codes, Floats
 from ...core.records import FAKE, REAL, Score
 from ...core.rows import Units
 from ...stats import clustered
-from ...stats.bootstrap import FEWEST_DEFINED, boundary, over_draws
-from ...stats.clustered import Influence, counts_of, influence, mean_influence
+from ...stats.bootstrap import FEWEST_DEFINED, boundary, expanded_tail, over_draws
+from ...stats.clustered import Influence, counts_of, effective, influence, mean_influence
 from ...stats.delong import placements
 from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
+from .calibration import calibrated_ece
 from .sample import Sample, plain, resampled
 from .values import Cut, Values
 
@@ -66,8 +67,8 @@ class Members(NamedTuple):
 def score_units(units: Units, metrics: Sequence[str], cut: Cut, resampling: Bootstrap) -> Scored:
     """Return each metric of each group; an undefined one has value None and the reason.
 
-    The AUC gets the interval of clustered DeLong (see `stats.clustered`); all other values get the percentile interval
-    of resampled clusters (Efron & Tibshirani 1993, ch. 13). Where resampling itself adds bias,
+    The AUC gets the interval of clustered DeLong (see `stats.clustered`); all other values get the expanded
+    percentile interval of resampled clusters (see `stats.bootstrap.expanded_tail`). Where resampling itself adds bias,
     this bias (mean of the resamples minus the value) is subtracted: twice if the value has the same bias (`ece`, and
     the metric maximised by a threshold chosen on these scores), once for other decisions at such a threshold. If there
     are too few reals for a single false positive, `tpr_at_fpr1` and `tpr_at_fpr01` estimate another rate than their
@@ -229,6 +230,29 @@ def effective_counts(units: Units, group: str) -> tuple[float, float]:
     return counts_of(Influence(0.5, shares[1], shares[0], shares[1], shares[0], units.people))
 
 
+def groups_of(units: Units, group: str, name: str) -> float:
+    """Return the effective number of clusters behind the resamples of a metric in a group; see `effective_counts`.
+
+    Of a mean over units they are those of all units, of a mean over fakes those of the fakes. Other metrics compare
+    both classes: one more than Satterthwaite's degrees of freedom, as if clusters of reals and of fakes vary alike, and
+    at most the number of all. The average over methods takes the lowest of any method.
+    """
+    if group == AVERAGE and len(units.methods) > 1:
+        return min(groups_of(units, method, name) for method in units.methods)
+    group = "" if group == AVERAGE else group
+    real, fake = effective_counts(units, group)
+    by = metric_of(name).trials
+    if by in ("fakes", "called"):
+        return fake
+    held = np.bincount(units.cluster[(units.label == REAL) | units.fakes(group)], minlength=units.n_clusters)
+    sums = held.astype(np.float64)
+    of_all = effective(sums if units.people is None else units.people.per_person(sums))
+    if by == "clusters" or min(real, fake) == 0.0:
+        return of_all
+    parts = sum(1.0 / (n * n * (n - 1.0)) if n > 1.0 else math.inf for n in (real, fake))
+    return min(1.0 + (1.0 / real + 1.0 / fake) ** 2 / parts, of_all)
+
+
 def too_fine(name: str, m: Members) -> str:
     """Return why there are too few reals for a metric with low false positive rate; empty if there are enough."""
     if m.n_real >= metric_of(name).fewest_reals:
@@ -265,6 +289,18 @@ def trials(units: Units, group: str, name: str, threshold: float | None) -> int:
     return m.pairs
 
 
+def picked(name: str, cut: Cut) -> bool:
+    """Return whether a metric's threshold is chosen on the scores that it judges."""
+    return at_threshold(name) and cut.oracle
+
+
+def biases(name: str, cut: Cut) -> float:
+    """Return how many times the resamples' bias is subtracted from a metric's interval."""
+    if picked(name, cut):
+        return 2.0 if cut.how == "best" and cut.maximise == name else 1.0
+    return float(metric_of(name).biased)
+
+
 @dataclass(frozen=True)
 class _Judge:
     """Scores of one group: checks that a value is defined, and gives its interval."""
@@ -285,17 +321,13 @@ class _Judge:
             exact = metric_of(name).test == DELONG
             ci, why = self._delong(name, value) if exact else self._percentile(name, value, drawn)
             notes += [why] if why else []
+        if metric_of(name).calibrated and self.group == OVERALL:
+            would = calibrated_ece(self.units.score)
+            notes.append(f"a calibrated detector with these scores would read {would:.3f}, if units were independent")
         return Score(value, n_real, n_fake, ci, "; ".join(notes) or None)
 
     def _picked(self, name: str) -> bool:
-        """Return whether the metric's threshold is chosen on the scores that it judges."""
-        return at_threshold(name) and self.cut.oracle
-
-    def _biases(self, name: str) -> float:
-        """Return how many times the resamples' bias is subtracted from a metric's interval."""
-        if metric_of(name).biased or (self._picked(name) and self.cut.how == "best" and self.cut.maximise == name):
-            return 2.0
-        return 1.0 if self._picked(name) else 0.0
+        return picked(name, self.cut)
 
     def _undefined(self, name: str, value: float) -> str:
         """Return why a metric has no value; empty if it has one."""
@@ -328,8 +360,9 @@ class _Judge:
         if drawn is None or why:
             return None, why
         defined = drawn[~np.isnan(drawn)]
-        defined = defined - self._biases(name) * (defined.mean() - value)
-        low, high = np.clip(np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]), least, greatest)
+        defined = defined - biases(name, self.cut) * (defined.mean() - value)
+        tail = expanded_tail(level, groups_of(self.units, self.group, name))
+        low, high = np.clip(np.quantile(defined, [tail, 1.0 - tail]), least, greatest)
         if high - low < NO_SPREAD and min(value - least, greatest - value) < NO_SPREAD:
             if math.isinf(greatest) or math.isinf(least) or not metric.trials:
                 return None, "no interval: all resamples agree"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,32 @@ from ...core.arrays import Floats
 from ...core.errors import ScoreError
 from ...core.records import FAKE
 from ...core.rows import Units
+from ...stats.bootstrap import expanded_p, expanded_tail
 from ...stats.clustered import Influence, auc_difference, crossed_square
+from ...stats.margin import Scaled, of_interval
+from ...stats.multiplicity import bounds, holm
+from ...stats.power import LEVEL
 from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
-from .intervals import NO_SPREAD, influence_of, members, pick_threshold, refused, resample, too_few, too_fine, trials
+from .intervals import (
+    NO_SPREAD,
+    groups_of,
+    influence_of,
+    members,
+    pick_threshold,
+    refused,
+    resample,
+    too_few,
+    too_fine,
+    trials,
+)
+from .margins import Margin, margin_of, margin_of_draws
 from .sample import plain
 from .values import Cut, Values
 
 BOOTSTRAP = "cluster bootstrap"
-POWERED = 2.8
-"""Standard errors of a difference that a test at 5% finds in 80% of cases: 1.96 + 0.84."""
 AGREE = "no interval: all resamples agree"
 
 
@@ -37,8 +50,9 @@ class Difference:
 
     `group` is empty for all methods together, `average`, or a method. Fields are None if a value is undefined or no
     test is possible; `reason` says why. `test` names the test of `p`; the interval is DeLong's if the test is DeLong's,
-    otherwise the bootstrap's. `holm` is p after Holm's correction over the tested pairs in this metric and group.
-    `bound` and `holm_bound` mark p and `holm` as upper bounds: the difference reaches zero in no resample of `draws`.
+    otherwise the bootstrap's. `holm` is p after Holm's correction over the pairs, in the protocol's primary metric
+    over all methods; elsewhere `bh` is p after Benjamini and Hochberg's over all that is exploratory. `bound` and
+    `corrected_bound` mark p and these as upper bounds: the difference reaches zero in no resample of `draws`.
     `counts` holds McNemar's counts: units that only the first, or only the second, got right.
     """
 
@@ -53,22 +67,22 @@ class Difference:
     test: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     bound: bool = False
-    holm_bound: bool = False
+    bh: float | None = None
+    corrected_bound: bool = False
     draws: int = 0
     reason: str = ""
-    error: float | None = None
-    """Standard error of the difference, if the test has one."""
+    scaled: Scaled | None = None
+    """The difference on the scale of its t test, with its standard error, if it has one."""
+    smallest: float | None = None
+    """Where two are not told apart: the difference that would be found in 80% of such tests, infinite if not even a
+    detector at chance would be; None where they are told apart, or without a test."""
+    margin: Margin | None = None
+    """The tests of a margin, if one was given."""
 
-    def smallest(self, level: float = 0.95) -> float | None:
-        """Return the smallest difference that would be found in 80% of cases: 2.8 standard errors.
-
-        Without a standard error, that of a normal interval at `level` is taken; None without either.
-        """
-        if self.p is None or (self.error is None and self.ci is None):
-            return None
-        width = self.ci[1] - self.ci[0] if self.ci else 0.0
-        found = POWERED * (width / 2.0 / NormalDist().inv_cdf(0.5 + level / 2.0) if self.error is None else self.error)
-        return found or None
+    @property
+    def corrected(self) -> float | None:
+        """The p after the correction that it has."""
+        return next((p for p in (self.holm, self.bh) if p is not None), self.p)
 
 
 class Judged:
@@ -85,6 +99,7 @@ class Judged:
             for group, own in values.items()
         }
         self.members = cache(partial(members, units))
+        self.groups = cache(partial(groups_of, units))
         self._influences: dict[str, Influence] = {}
 
     @cached_property
@@ -121,15 +136,18 @@ def unlike(first: Units, second: Units) -> str:
 class Paired:
     """Two detectors on the same units and clusters, with the same resamples: the source of every difference."""
 
-    def __init__(self, first: Judged, second: Judged) -> None:
-        """Raise ScoreError unless units, clusters and resamples are the same."""
+    def __init__(self, first: Judged, second: Judged, margin: float | None = None, alpha: float = LEVEL) -> None:
+        """Raise ScoreError unless units, clusters and resamples are the same.
+
+        With a `margin` each difference has its two one-sided tests at `alpha`.
+        """
         difference = unlike(first.units, second.units)
         one, other = ((own.resampling.resamples, own.resampling.seed, own.resampling.level) for own in (first, second))
         if not difference and one != other:
             difference = f"how intervals are computed ({first.resampling} / {second.resampling})"
         if difference:
             raise ScoreError(f"cannot compare: they differ in {difference}; judge both on the same rows")
-        self.first, self.second = first, second
+        self.first, self.second, self._margin, self._alpha = first, second, margin, alpha
 
     @property
     def shared(self) -> list[tuple[str, str]]:
@@ -166,6 +184,8 @@ class Paired:
         found = replace(found, **self._bootstrap(group, name, a - b))
         if metric_of(name).test == MCNEMAR and group == OVERALL:
             found = replace(found, **self._mcnemar(name))
+        if self._margin is not None and self.same:
+            found = replace(found, margin=Margin(self._margin, 0.0, 0.0, (0.0, 0.0), 0.0))
         return found
 
     def _delong(self, group: str) -> dict[str, Any]:
@@ -183,7 +203,9 @@ class Paired:
         if found is None:
             return {}
         test = DELONG if units.independent else f"{DELONG}, clustered"
-        return {"ci": found.ci, "p": found.p, "test": test, "error": found.error}
+        scaled = Scaled(found.apart, found.deviation, found.freedom, found.on_scale)
+        tests = None if self._margin is None else margin_of(scaled, self._margin, "auc", self._alpha)
+        return {"ci": found.ci, "p": found.p, "test": test, "scaled": scaled, "margin": tests}
 
     def _bootstrap(self, group: str, name: str, difference: float) -> dict[str, Any]:
         """Return what `bootstrap_difference` returns, or only the `reason` why the test is not possible."""
@@ -196,7 +218,17 @@ class Paired:
             return {"reason": why}
         n = trials(self.first.units, group, name, self.first.threshold)
         drawn = drawn - self.shift(group, name, drawn, difference)
-        return bootstrap_difference(drawn, difference, rules.level, self.same, n)
+        groups = self.groups(group, name)
+        found = bootstrap_difference(drawn, difference, rules.level, groups, self.same, n)
+        if "ci" in found:  # without an interval nothing is shown
+            found["scaled"] = of_interval(found["ci"], difference, rules.level, groups)
+            if self._margin is not None:
+                found["margin"] = margin_of_draws(drawn, self._margin, name, groups, self._alpha)
+        return found
+
+    def groups(self, group: str, name: str) -> float:
+        """Return the effective number of clusters behind the resamples; see `intervals.groups_of`."""
+        return self.first.groups(group, name)
 
     def _mcnemar(self, name: str) -> dict[str, Any]:
         """Return McNemar's test of the decisions: exact if units are independent, otherwise with clusters as units.
@@ -229,20 +261,21 @@ def sides(drawn: Floats) -> tuple[int, int, int]:
     return int((drawn <= NO_SPREAD).sum()), int((drawn >= -NO_SPREAD).sum()), len(drawn)
 
 
-def tail_p(tail: int, n: int) -> float:
-    """Return the two-sided p of a difference that crosses or equals zero in `tail` of n resamples."""
-    return min(1.0, 2.0 * (1 + tail) / (1 + n))
+def tail_p(tail: int, n: int, groups: float) -> float:
+    """Return the two-sided p of a difference that crosses or equals zero in `tail` of n resamples of `groups`."""
+    return expanded_p(min(1.0, 2.0 * (1 + tail) / (1 + n)), groups)
 
 
 def bootstrap_difference(
-    drawn: Floats, difference: float, level: float, same: bool = False, n_trials: int = 0
+    drawn: Floats, difference: float, level: float, groups: float, same: bool = False, n_trials: int = 0
 ) -> dict[str, Any]:
     """Return `ci`, `p`, `bound`, `draws` and `test` of a difference from its values [B] in each resample.
 
-    `ci` is the percentile interval; `p` is two-sided, for the interval that just reaches zero; it is an upper
-    bound if no resample does. `same`: both detectors gave the same scores, so the difference is zero. If all resamples
-    agree, the spread is unknown: there is no interval, and p is at most that of `n_trials` trials with the same outcome
-    (see `intervals.trials`), each with a chance of at most max(0.5, 1 - |difference|).
+    `ci` is the expanded percentile interval over so many `groups` (see `stats.bootstrap.expanded_tail`); `p` is
+    two-sided, for the interval that just reaches zero; it is an upper bound if no resample does. `same`: both detectors
+    gave the same scores, so the difference is zero. If all resamples agree, the spread is unknown: there is no
+    interval, and p is at most that of `n_trials` trials with the same outcome (see `intervals.trials`), each with a
+    chance of at most max(0.5, 1 - |difference|).
     """
     below, above, n = sides(drawn)
     if n == 0:
@@ -252,12 +285,13 @@ def bootstrap_difference(
     if np.ptp(defined) < NO_SPREAD:
         if abs(difference) < NO_SPREAD:
             return {**found, "p": 1.0, **({"ci": (0.0, 0.0)} if same else {"reason": AGREE})}
-        p = min(1.0, 2.0 * max(0.5, 1.0 - abs(difference)) ** n_trials) if n_trials else tail_p(0, n)
+        p = min(1.0, 2.0 * max(0.5, 1.0 - abs(difference)) ** n_trials) if n_trials else tail_p(0, n, groups)
         return {**found, "p": p, "bound": True, "reason": AGREE}
-    low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    cut = expanded_tail(level, groups)
+    low, high = np.quantile(defined, [cut, 1.0 - cut])
     ci = (min(float(low), difference), max(float(high), difference))
     tail = min(below, above)
-    return {**found, "ci": ci, "p": tail_p(tail, n), "bound": tail == 0}
+    return {**found, "ci": ci, "p": tail_p(tail, n, groups), "bound": tail == 0}
 
 
 def p_text(p: float, bound: bool = False) -> str:
@@ -267,30 +301,9 @@ def p_text(p: float, bound: bool = False) -> str:
     return f"≤ {math.ceil(p * 1e4 - 1e-9) / 1e4:.4f}" if bound else f"= {p:.4f}"
 
 
-def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Return Holm's step-down adjusted p-values (Holm 1979), in the given order; None stays None and is not counted."""
-    known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
-    out: list[float | None] = [None] * len(ps)
-    highest = 0.0
-    for rank, (p, i) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * p))
-        out[i] = highest
-    return out
-
-
-def holm_bounds(ps: Sequence[float | None], bounds: Sequence[bool]) -> list[bool]:
-    """Return which of Holm's adjusted p-values are upper bounds, given which p are.
-
-    An adjusted p never decreases if a p increases, so an upper bound of p gives an upper bound of the adjusted p. An
-    adjusted p is an exact value if it stays the same when each bound is replaced by zero.
-    """
-    least = [0.0 if bound and p is not None else p for p, bound in zip(ps, bounds, strict=True)]
-    return [bound or a != b for bound, a, b in zip(bounds, holm(ps), holm(least), strict=True)]
-
-
 def corrected(found: Iterable[Difference]) -> list[Difference]:
     """Return the differences of one family with Holm's correction over them."""
     family = list(found)
     ps = [d.p for d in family]
-    marked = zip(family, holm(ps), holm_bounds(ps, [d.bound for d in family]), strict=True)
-    return [replace(d, holm=p, holm_bound=bound) for d, p, bound in marked]
+    marked = zip(family, holm(ps), bounds(ps, [d.bound for d in family]), strict=True)
+    return [replace(d, holm=p, corrected_bound=bound) for d, p, bound in marked]

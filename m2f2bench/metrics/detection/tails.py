@@ -1,9 +1,10 @@
 """Tails of the bootstrap: additional resamples for p-values that the protocol's number of resamples cannot resolve.
 
-A p-value from R resamples is at least 2 / (R + 1). Holm's correction multiplies it by the number of tests, so with many
-tests no difference, however large, could be significant. Here a difference that reaches zero in very few resamples gets
-more of them, from the same sequence, until the smallest possible p is a twentieth of what the correction needs, or the
-work reaches its limit. If the difference still reaches zero in no resample, p stays an upper bound.
+A p-value from R resamples is at least 2 / (R + 1), and more with few clusters. Holm's correction multiplies it by the
+number of tests, so with many tests no difference, however large, could be significant. Here a difference that reaches
+zero in very few resamples gets more of them, from the same sequence, until the smallest possible p is a twentieth of
+what the correction needs, or the work reaches its limit. If the difference still reaches zero in no resample, p stays
+an upper bound.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.arrays import Codes, Floats
-from ...stats.bootstrap import over_draws
+from ...stats.bootstrap import expanded_tail, over_draws
 from ..names import OVERALL
 from ..registry import metric_of
 from . import values as detection
@@ -29,6 +30,8 @@ FINE = 20
 """The smallest possible corrected p should be this many times smaller than the level."""
 FEW = 10
 """A p with fewer resamples beyond zero than this gets more resamples."""
+MOST = 10
+"""Times the resamples that many clusters need, at most, where there are few."""
 GROWTH = 4
 """Each stage multiplies the number of resamples by this, then checks which differences need more."""
 LEVELS = 2048
@@ -56,6 +59,8 @@ class _Tail:
     """Number of resamples so far, including those in which the difference is undefined."""
     shift: float
     """Bias that is subtracted from the difference in each resample."""
+    groups: float
+    """Effective number of clusters behind it."""
 
     @property
     def count(self) -> int:
@@ -82,15 +87,20 @@ def differences(
     return [[_updated(d, by.get((i, (d.group, d.metric)))) for d in own] for i, own in enumerate(found)]
 
 
-def needed(tests: int, alpha: float) -> int:
-    """Return the number of resamples with which tests × 2 / (resamples + 1) is below alpha / FINE."""
-    return math.floor(2.0 * tests * FINE / alpha)
+def needed(tests: int, alpha: float, groups: float, fine: int = FINE) -> int:
+    """Return the number of resamples with which the smallest p, times `tests`, is at most alpha / `fine`.
+
+    With few `groups` no number would do: it is at most MOST times the one that many groups need.
+    """
+    plain = 2.0 * tests * fine / alpha
+    tail = expanded_tail(1.0 - alpha / (tests * fine), groups)
+    return math.ceil(min(1.0 / tail, MOST * plain) if tail > 0.0 else MOST * plain)
 
 
 def _updated(d: Difference, tail: _Tail | None) -> Difference:
     if tail is None or tail.n == d.draws:
         return d
-    return replace(d, p=tail_p(tail.count, tail.n), bound=tail.count == 0, draws=tail.n)
+    return replace(d, p=tail_p(tail.count, tail.n, tail.groups), bound=tail.count == 0, draws=tail.n)
 
 
 def _tails(pairs: Sequence[Paired], found: Sequence[Sequence[Difference]]) -> list[_Tail]:
@@ -102,7 +112,7 @@ def _tails(pairs: Sequence[Paired], found: Sequence[Sequence[Difference]]) -> li
             if drawn is not None and d.difference is not None:
                 shift = pair.shift(d.group, d.metric, drawn, d.difference)
                 key = (d.group, d.metric)
-                tails.append(_Tail(i, key, *sides(drawn - shift), drawn=len(drawn), shift=shift))
+                tails.append(_Tail(i, key, *sides(drawn - shift), len(drawn), shift, pair.groups(*key)))
     return tails
 
 
@@ -117,11 +127,13 @@ def _draw_further(pairs: Sequence[Paired], tails: Sequence[_Tail], first: Key, t
         lambda t: True,
     )
     judged = _Judges(pairs)
-    for goal, left in ((math.ceil(2.0 * tests / alpha), WORK), (needed(tests, alpha), FINE_WORK)):
+    for fine, left in ((1, WORK), (FINE, FINE_WORK)):
         for within in reach:
             own = [tail for tail in tails if within(tail)]
             for start in sorted({tail.drawn for tail in own}):
-                left -= _stages(judged, [t for t in own if t.drawn == start], start, goal, left)
+                begun = [tail for tail in own if tail.drawn == start]
+                goal = max(needed(tests, alpha, tail.groups, fine) for tail in begun)
+                left -= _stages(judged, begun, start, goal, left)
 
 
 def _stages(judged: _Judges, tails: list[_Tail], start: int, goal: int, left: int) -> int:

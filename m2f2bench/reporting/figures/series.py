@@ -13,12 +13,12 @@ from ...cards.protocols import Bootstrap
 from ...core.records import FAKE, ORIGINAL, REAL, Score
 from ...core.rows import Units
 from ...metrics.detection.curve import Curve, curve
-from ...metrics.detection.intervals import Scored, score_units
+from ...metrics.detection.intervals import Scored, groups_of, score_units
 from ...metrics.detection.sample import EDGES, Sample, plain, resampled
 from ...metrics.detection.tally import Tally, reliability
 from ...metrics.detection.values import Cut, all_fakes
 from ...metrics.names import AVERAGE, OVERALL
-from ...stats.bootstrap import FEWEST_DEFINED, boundary, over_draws
+from ...stats.bootstrap import FEWEST_DEFINED, boundary, expanded_tail, over_draws
 
 if TYPE_CHECKING:
     from ...core.records import Floats
@@ -167,12 +167,9 @@ class Series:
             return None
         if value in (0.0, 1.0):
             return boundary(value, clusters, self.rules.level)
-        low, high = np.quantile(defined, self._tails)
+        tail = expanded_tail(self.rules.level, clusters)
+        low, high = np.quantile(defined, [tail, 1.0 - tail])
         return min(float(low), value), max(float(high), value)
-
-    @property
-    def _tails(self) -> list[float]:
-        return [(1.0 - self.rules.level) / 2.0, (1.0 + self.rules.level) / 2.0]
 
     def _resampled(self, values: Callable[[Sample, Floats], Floats]) -> Floats | None:
         """Return `values` [G, B] of all resamples, joined; the draws are those of the metrics' intervals."""
@@ -189,7 +186,9 @@ class Series:
         defined = drawn[:, ~np.isnan(drawn).any(axis=0)]
         if defined.shape[1] < FEWEST_DEFINED * drawn.shape[1]:
             return None
-        low, high = np.quantile(defined, self._tails, axis=1)
+        group = AVERAGE if self.group == AVERAGE else OVERALL
+        tail = expanded_tail(self.rules.level, groups_of(self.own, group, "eer"))  # both classes, as the curve
+        low, high = np.quantile(defined, [tail, 1.0 - tail], axis=1)
         # With few units the value can be outside its own percentiles, as in the intervals of metrics.
         return Band(at, np.minimum(low, own), np.maximum(high, own))
 

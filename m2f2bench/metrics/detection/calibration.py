@@ -1,0 +1,63 @@
+"""Calibration error without the part that chance alone makes, and what a calibrated detector would read.
+
+The expected calibration error (ECE) is a mean of absolute values: with few units in a bin it is above zero for a
+perfectly calibrated detector too, and more so the fewer there are. Two answers: an estimate that is zero on average for
+such a detector, and the ECE that one with the same scores would have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...core.arrays import Floats
+from ...stats.statistic import ratio
+from .sample import BINS, EDGES
+from .tally import Tally
+
+DRAWS = 400
+"""Simulated sets of labels."""
+SIMULATED = 20_000
+"""Largest number of units whose labels are simulated; of more the bins' sums are as good as normal."""
+
+
+def debiased_calibration_error(g: Tally) -> Floats:
+    """Return the debiased squared calibration error over BINS bins of equal numbers of units, float64 [B], in [-1, 1].
+
+    It is the mean over units of (s - y)² of their bin, with its mean score s and its share y of fakes, less what the
+    chance of y adds to that: y (1 - y) / (n - 1) in a bin of n units (Kumar, Liang & Ma, "Verified Uncertainty
+    Calibration", NeurIPS 2019, section 4). So it is zero on average for a calibrated detector, and below zero for half
+    of them; its square root compares with the ECE. Equal scores are in one bin. Units are taken as independent: frames
+    of one video are not, and make it larger.
+    """
+    both = g.curve.real + g.curve.fake
+    total = both.sum(axis=0)
+    place = np.cumsum(both, axis=0) - both / 2.0  # the middle of each level among all units
+    bins = np.minimum((BINS * ratio(place, total)).astype(np.int64), BINS - 1)
+    starts = np.array([(bins < k).sum(axis=0) for k in range(BINS + 1)])  # ascending, since levels are in order
+
+    def by_bin(values: Floats) -> Floats:
+        sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
+        return np.diff(np.take_along_axis(sums, starts, axis=0), axis=0)
+
+    n = by_bin(both)
+    score, fakes = ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
+    chance = fakes * (1.0 - fakes) / np.maximum(n - 1.0, 1.0)
+    found = ratio(np.nansum(n * ((score - fakes) ** 2 - chance), axis=0), total)
+    return np.asarray(found)
+
+
+def calibrated_ece(score: Floats) -> float:
+    """Return the ECE that a calibrated detector with these scores, P(fake) of N units, has on average.
+
+    Labels are drawn from the scores DRAWS times, for independent units; for many units the mean size of a normal number
+    is taken in each bin.
+    """
+    p = np.clip(score, 0.0, 1.0)
+    place = np.searchsorted(EDGES[1:-1], p, side="left")
+    if len(p) > SIMULATED:
+        spread = np.sqrt(np.bincount(place, p * (1.0 - p), BINS))
+        return float(spread.sum() * np.sqrt(2.0 / np.pi) / len(p))
+    rng, total = np.random.default_rng(0), 0.0
+    for _ in range(DRAWS):
+        total += float(np.abs(np.bincount(place, p - (rng.random(len(p)) < p), BINS)).sum())
+    return total / DRAWS / len(p)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Landmarks = Callable[["Frame"], "npt.NDArray[np.float64] | None"]
 """Return a frame's landmarks in pixels (x, y), [K, 2]; None where the dataset has none."""
 
-SOURCES: dict[str, str] = {}
+SOURCES: dict[str, str] = {"self-blended": "m2f2bench.training.sources.self_blended:SelfBlended"}
 """The name on a card, to `module:class`; the module is imported when a training needs it."""
 
 

@@ -44,7 +44,7 @@ def shape_of(landmarks: npt.NDArray[np.float64], rng: np.random.Generator) -> np
 
 
 def elastic(mask: Floats, rng: np.random.Generator, alpha: float = 50.0, sigma: float = 7.0) -> Floats:
-    """Return the mask with its pixels moved by smoothed noise: `alpha` times noise in [-1, 1] blurred by `sigma` pixels."""
+    """Return the mask with its pixels moved by `alpha` × noise in [-1, 1] that is blurred by `sigma` pixels."""
     noise = [ndimage.gaussian_filter(rng.uniform(-1, 1, mask.shape), sigma, mode="constant") * alpha for _ in range(2)]
     rows, columns = np.indices(mask.shape)
     return np.asarray(ndimage.map_coordinates(mask, [rows + noise[0], columns + noise[1]], order=1), dtype=np.float32)

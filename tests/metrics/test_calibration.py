@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from toy_units import PLAIN, make_units
 
 from m2f2bench.cards.protocols import Bootstrap
+from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection import calibration
 from m2f2bench.metrics.detection.calibration import calibrated_ece
 from m2f2bench.metrics.detection.intervals import score_units
-from m2f2bench.metrics.detection.values import Cut
+from m2f2bench.metrics.detection.sample import plain
+from m2f2bench.metrics.detection.tally import Tally
+from m2f2bench.metrics.detection.values import Cut, all_fakes
 
 NAME = "calibration_debiased"
 
@@ -78,6 +81,23 @@ def test_of_few_units_too_it_is_zero_on_average(n: int) -> None:
         score = rng.random(n)
         found.append(debiased((rng.random(n) < score).astype(int), score))
     assert abs(np.mean(found)) < 3.5 * np.std(found) / np.sqrt(len(found))
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_no_unit_is_drawn_there_is_no_value() -> None:
+    """A method of one cluster is in no unit of some resamples, which is not worth a warning."""
+    label, score = np.array([0, 0, 0, 0, 1]), np.array([0.1, 0.2, 0.6, 0.7, 0.9])
+    units = make_units(label[4:], score[4:], clusters=[0])
+    assert debiased(label, score) == pytest.approx(by_hand(label, score))
+    drawn = calibration.debiased_calibration_error(tally_of(units, np.array([[0.0, 1.0, 2.0]])))
+    assert np.isnan(drawn[0]) and not np.isnan(drawn[1:]).any()
+
+
+def tally_of(units: Units, weights: np.ndarray) -> Tally:
+    sample = plain(units)
+    curve = all_fakes(*sample.counts(weights))
+    zero = np.zeros(weights.shape[1])
+    return Tally(curve, sample.levels, zero, zero, zero)
 
 
 @pytest.mark.parametrize("n", [60, 1000])

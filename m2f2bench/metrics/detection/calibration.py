@@ -32,7 +32,7 @@ def debiased_calibration_error(g: Tally) -> Floats:
     both = g.curve.real + g.curve.fake
     total = both.sum(axis=0)
     place = np.cumsum(both, axis=0) - both / 2.0  # the middle of each level among all units
-    bins = np.minimum((BINS * ratio(place, total)).astype(np.int64), BINS - 1)
+    bins = np.minimum((BINS * place / np.maximum(total, 1e-9)).astype(np.int64), BINS - 1)
     starts = np.array([(bins < k).sum(axis=0) for k in range(BINS + 1)])  # ascending, since levels are in order
 
     def by_bin(values: Floats) -> Floats:

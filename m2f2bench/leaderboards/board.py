@@ -243,7 +243,10 @@ def _declared(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _few(table: Table, results: Sequence[Result]) -> list[str]:
-    """Return a sentence for each dataset and protocol of the table whose clusters are few, by its first result."""
+    """Return what a reader of intervals must know: where clusters are few, or intervals were computed in several ways.
+
+    A sentence for each dataset and protocol of the table, by its first result.
+    """
     found: dict[str, None] = {}
     for column in table.columns:
         place = (column.dataset, column.split, column.protocol)

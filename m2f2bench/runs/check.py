@@ -159,7 +159,8 @@ def _compare(
         if then.measured.get(key) != measured.get(key) and (key != "cov" or key in then.measured)
     ]
     # This version scores the old rows too, so that a new version's arithmetic makes no difference.
-    changed = [key for key in differing(then.measured, measured) if key != "v"]
+    about = {name: then.about(name) for name in wanted}
+    changed = [key for key in differing(then.measured, measured, about) if key != "v"]
     if isinstance(now, ScoredRows):
         notes += few_clusters(described_clusters(now.units))
     checked: list[Checked] = []
@@ -174,7 +175,7 @@ def _compare(
                 if isinstance(now, ResampledResult):
                     found = _resampled(resampled_maps(load_maps(stored.path)), now, wanted, chance, margin)
                 else:
-                    found = _paired(*_aligned(load_rows(stored.path), now, notes), wanted, chance, margin)
+                    found = _paired(*_aligned(load_rows(stored.path), now, wanted, notes), wanted, chance, margin)
                 checked = decided(found, chance, tolerance, notes) if margin is None else shown(found, chance)
             except ScoreError as error:  # the rows do not match the signature
                 problems.append(str(error))
@@ -227,7 +228,9 @@ def _failure(one: Checked, margin: float | None) -> str:
     return f"{one.metric} {word} from {then} to {now}, by more than noise ({one.how})"
 
 
-def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[ScoredRows, ScoredRows]:
+def _aligned(
+    then: ScoredRows, now: ScoredRows, metrics: Sequence[str], notes: list[str]
+) -> tuple[ScoredRows, ScoredRows]:
     """Restrict both to frames with a score in both, if others are dropped. Raises ScoreError if units differ."""
     rule = now.protocol.missing
     before, after = (one.rows.status == "ok" for one in (then, now))
@@ -238,14 +241,14 @@ def _aligned(then: ScoredRows, now: ScoredRows, notes: list[str]) -> tuple[Score
             f"then, {gained} only now"
         )
         then, now = (replace(one, rows=one.rows.without(~(before & after))) for one in (then, now))
-    refuse_incomparable("then", then, "now", now)
+    refuse_incomparable("then", then, "now", now, metrics)
     return then, now
 
 
 def _paired(
     then: ScoredRows, now: ScoredRows, metrics: Sequence[str], chance: float, margin: float | None
 ) -> Sequence[Difference]:
-    new, old = (Judged(one.units, one.cut, metrics, one.protocol.bootstrap) for one in (now, then))
+    new, old = (Judged(one.units, one.cut, metrics, now.protocol.bootstrap) for one in (now, then))
     (found,) = differences(
         [Paired(new, old, margin, chance)], [(OVERALL, metric) for metric in metrics], len(metrics), chance
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,7 +24,7 @@ from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..core.written import Written
 from ..datasets.base import Adapter, close_adapter, questions_of
-from ..datasets.dataset import Dataset, frame_digests, spread
+from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
@@ -41,10 +39,10 @@ from ..training.curves import RECORD, TrainedCard
 from ..training.frames import split_frames
 from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
-from ..version import __version__, commit
+from ..version import commit
+from .training_identity import data_fingerprint, stage_identity, training_identity
 
 CARD = "card.yaml"
-FINGERPRINT_FRAMES = 20_000
 DTYPES = ("fp32", "bf16", "fp16")
 
 
@@ -141,8 +139,8 @@ def _planned(
             f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
             "start again without --resume"
         )
-    more = [*_stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
-    identity = _identity(card, settings, place, stage, fingerprint, *more)
+    more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
+    identity = training_identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name
     length = cls.clip_frames(card)
@@ -224,42 +222,6 @@ def language_data(
             "stages.questions on the detector's card, or use a dataset with questions (ddvqa-c40, synthetic)"
         )
     return found
-
-
-def _stage_identity(language: LanguageData | None, start: DetectorCard | None) -> list[Any]:
-    """Return what decides the weights of a later stage: settings, examples, and the weights that it starts from."""
-    if language is None or start is None:
-        return []
-    digest = hashlib.sha256()
-    for one in (*language.train, *language.val):
-        digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
-    weights = trained_weights(start)
-    return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
-
-
-def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
-    """Return a hash, 16 hex digits, of the list of all frames and the digests of their pixels.
-
-    Of more than FINGERPRINT_FRAMES frames, that many are digested, spread evenly. An unreadable frame has no digest.
-    """
-    digest = hashlib.sha256()
-    frames = [*training, *validation]
-    for frame in frames:
-        digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
-    chosen = spread(frames, FINGERPRINT_FRAMES)
-    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may use the same ids
-        found = frame_digests(dataset, [frame for frame in chosen if frame.split == split])
-        digest.update("\0".join([split, *found.values()]).encode())
-    return digest.hexdigest()[:16]
-
-
-def _identity(
-    card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str, *more: Any
-) -> str:
-    """Return a hash of everything that decides the weights."""
-    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
-    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _finished(folder: Path, identity: str, resume: bool) -> bool:

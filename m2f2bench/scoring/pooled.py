@@ -12,7 +12,7 @@ import numpy as np
 from ..cards.folders import DETECTION
 from ..core.errors import ScoreError
 from ..core.records import Score
-from ..metrics.detection.intervals import biases, effective_counts, refused, too_few, too_fine
+from ..metrics.detection.intervals import biases, refused, too_few, too_fine
 from ..metrics.detection.paired import AGREE, Judged
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG
@@ -21,11 +21,20 @@ from ..metrics.registry import metric_of
 from ..results.result import Result
 from ..results.signature import differing, measure_signature, rows_hash, short
 from ..results.stored import ResampledResult
-from ..stats.clustered import Spread, trainings_interval, with_trainings
+from ..stats.clustered import trainings_interval, with_trainings
 from .compare_rows import refuse_incomparable
 from .comparison import FIELDS
 from .detection import ScoredRows
-from .trainings import NO_SPREAD, Training, is_training, method_of, refuse_unlike, resampled_between, training_of
+from .trainings import (
+    NO_SPREAD,
+    Training,
+    is_training,
+    method_of,
+    refuse_unlike,
+    resampled_between,
+    resampled_spread,
+    training_of,
+)
 
 Trainings = tuple[ScoredRows, ...]
 """The rows of each training of one detector."""
@@ -263,9 +272,9 @@ class _Judge:
         if why := refused(name, first.members(group), overall):
             return None, why
         assert overall is not None
-        freedom = max(min(effective_counts(first.units, "" if group == AVERAGE else group)) - 1.0, 1.0)
-        people = Spread(float(np.nanvar(overall, ddof=1)), freedom)
-        variance, freedom = with_trainings(people, [resampled_between(values, drawn)])
+        groups = first.groups(group, name)
+        between = [resampled_between(values, drawn, groups)]
+        variance, freedom = with_trainings(resampled_spread(overall, groups), between)
         if variance < NO_SPREAD:
             return None, AGREE
         # A metric that resampling shifts by as much as its own value is shifted is moved back once.

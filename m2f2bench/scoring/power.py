@@ -132,7 +132,7 @@ def _loaded(given: Sequence[tuple[Any, Source]]) -> dict[str, ScoredRows]:
     names = [one.name or str(rows.detector) for (one, _), rows in zip(given, found, strict=True)]
     named = dict(zip(distinct_names(names, [one.origin for one, _ in given]), found, strict=True))
     for (one, first), (other, second) in combinations(named.items(), 2):
-        refuse_incomparable(one, first, other, second)
+        refuse_incomparable(one, first, other, second, ["auc"])
         if rows_hash(first.rows) == rows_hash(second.rows):
             raise ScoreError(f"'{one}' and '{other}' have the same scores: give the rows of different detectors")
     for name, rows in named.items():

@@ -12,17 +12,17 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import ScoreError
 from ..core.places import without_folders
-from ..metrics.detection.intervals import effective_counts, refused, too_few
+from ..metrics.detection.intervals import refused, too_few
 from ..metrics.detection.margins import margin_of
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG
 from ..metrics.names import OVERALL
 from ..metrics.registry import metric_of
-from ..results.signature import DETECTOR, measure_signature, rows_hash, short
+from ..results.signature import DETECTOR, joined_signature, rows_hash, short
 from ..stats.clustered import Between, Spread, trainings_difference, with_trainings
 from ..stats.margin import Scaled
-from .compare_rows import refuse_incomparable
+from .compare_rows import refuse_incomparable, untouched_notes
 from .comparison import Comparison, Pair, chosen_metrics, pairs_of
 from .correction import corrected
 from .detection import ScoredRows, described_clusters
@@ -197,7 +197,7 @@ def compare_trainings(
         dataset=str(first.measured["data"]),
         split=str(first.measured["split"]),
         protocol=first.protocol.name,
-        signature=measure_signature(first.measured),
+        signature=joined_signature(one.measured for own in methods.values() for one in own),
         detectors={name: short(own[0].measured, DETECTOR) for name, own in methods.items()},
         metrics=tuple(names),
         level=first.protocol.bootstrap.level,
@@ -207,6 +207,7 @@ def compare_trainings(
         trainings={name: _summary(own, names[0]) | {"fixed": fixed[name]} for name, own in judged.items()},
         primary=primary,
         margin=margin,
+        notes=tuple(untouched_notes({name: one for name, own in methods.items() for one in own[:1]})),
     )
     return corrected([compared])[0]
 
@@ -263,7 +264,7 @@ def _resampled(
     """Return the t test from resamples of clusters, and the deviation between trainings."""
     from scipy.stats import t
 
-    group, name, units = found.group, found.metric, first[0].units
+    group, name = found.group, found.metric
     drawn = [[one.drawn.get(group, {}).get(name) for one in own] for own in (first, second)]
     if any(one is None for own in drawn for one in own):
         return found
@@ -271,14 +272,13 @@ def _resampled(
     gap = one.mean(axis=0) - other.mean(axis=0)
     if why := refused(name, first[0].members(group), gap):
         return replace(found, reason=why)
-    counts = effective_counts(units, "" if group == "average" else group)
-    clusters = Spread(float(np.nanvar(gap, ddof=1)), max(min(counts) - 1.0, 1.0))
+    groups = first[0].groups(group, name)
     between = [
-        resampled_between([judged.values[group][name] for judged in own], values)
+        resampled_between([judged.values[group][name] for judged in own], values, groups)
         for own, values, still in ((first, one, fixed[0]), (second, other, fixed[1]))
         if not still
     ]
-    variance, freedom = with_trainings(clusters, between)
+    variance, freedom = with_trainings(resampled_spread(gap, groups), between)
     if variance < NO_SPREAD:
         return replace(found, reason="no interval: all resamples agree")
     difference, error = found.difference or 0.0, float(np.sqrt(variance))
@@ -288,10 +288,19 @@ def _resampled(
     return replace(found, ci=ci, p=p, test="resampling" + OVER, scaled=scaled)
 
 
-def resampled_between(values: Sequence[float], drawn: Floats) -> Between:
-    """Return how a metric's values vary between trainings, given those in each resample of clusters [n, B]."""
+def resampled_spread(drawn: Floats, groups: float) -> Spread:
+    """Return the variance of a value from those in each resample [B] of so many clusters, and its degrees of freedom.
+
+    Resamples divide by the number n of clusters and not by n - 1 (see `bootstrap.expanded_tail`): this is made good.
+    """
+    n = max(groups, 2.0)
+    return Spread(float(np.nanvar(drawn, ddof=1)) * n / (n - 1.0), n - 1.0)
+
+
+def resampled_between(values: Sequence[float], drawn: Floats, groups: float) -> Between:
+    """Return how a metric's values vary between trainings, given those in each resample [n, B] of so many clusters."""
     n = len(values)
     if n < 2:
         return Between(n, 0.0, 0.0)
-    chance = float(np.nanvar(drawn - drawn.mean(axis=0), axis=1, ddof=1).sum() / (n - 1))
+    chance = sum(resampled_spread(one, groups).variance for one in drawn - drawn.mean(axis=0)) / (n - 1)
     return Between(n, float(np.var(values, ddof=1)), chance)

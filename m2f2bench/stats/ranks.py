@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.arrays import Floats
 from ..core.errors import ScoreError
+from .multiplicity import holm
 
 FEWEST = 3
 """The smallest number of detectors, and of datasets, for the test of all detectors."""
@@ -132,12 +133,8 @@ def pairwise(table: Floats, lower_is_better: bool = False) -> tuple[SignedRanks,
     """Return signed ranks of each pair of detectors, the rows of values float64 [k, n], with Holm's correction."""
     gain = -table if lower_is_better else table
     tested = [(i, j, *signed_ranks(gain[i] - gain[j])) for i, j in combinations(range(len(gain)), 2)]
-    order = sorted(range(len(tested)), key=lambda i: tested[i][5])
-    holm, highest = [0.0] * len(tested), 0.0
-    for place, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(tested) - place) * tested[i][5]))
-        holm[i] = highest
-    return tuple(SignedRanks(*one, adjusted) for one, adjusted in zip(tested, holm, strict=True))
+    adjusted = holm([one[5] for one in tested])
+    return tuple(SignedRanks(*one, p) for one, p in zip(tested, adjusted, strict=True) if p is not None)
 
 
 def signed_ranks(differences: Floats) -> tuple[float, float, int, float]:

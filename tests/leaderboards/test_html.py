@@ -9,11 +9,11 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsed_page import Page
 from toy_board import (
     COLUMNS,
     IMAGE_NAME,
@@ -39,45 +39,6 @@ from m2f2bench.leaderboards.html.page import to_html
 from m2f2bench.leaderboards.html.views import Viewer, distinguish, number
 from m2f2bench.leaderboards.table import Row, Table
 from m2f2bench.results.signature import DETECTOR, MAP, MEASURE
-
-VOID = {"meta", "link", "input", "br", "img", "circle", "rect", "path", "use", "line"}
-
-
-class Page(HTMLParser):
-    """Start tags with their attributes, the text, and the raw text of style and script; checks the nesting."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.raw: dict[str, str] = {"style": "", "script": ""}
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), (tag, names)
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] in self.raw:
-            self.raw[self.open[-1]] += data
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attrs for name, attrs in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")

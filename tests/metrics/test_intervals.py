@@ -22,7 +22,7 @@ from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.registry import metric_of
 from m2f2bench.results.units import to_units
 from m2f2bench.stats import bootstrap
-from m2f2bench.stats.bootstrap import boundary, percentile_interval
+from m2f2bench.stats.bootstrap import boundary
 
 FEW = Bootstrap(resamples=100)
 RANKING = ("auc", "pauc", "tpr_at_fpr1", "ap", "eer")
@@ -190,36 +190,6 @@ def test_intervals_are_percentiles_less_the_bias_of_what_is_biased(level: float)
         low, high = np.quantile(drawn[name], [tail, 1 - tail]) - bias
         assert ci == pytest.approx((min(max(low, 0.0), value), max(min(high, 1.0), value)), abs=1e-12), name
         assert name not in times or abs(bias) > 0.003, "else this test would not see it"
-
-
-@pytest.mark.parametrize(("off", "at_end"), [(0.0, True), (1e-9, True), (1e-8, True), (1e-6, False), (1e-3, False)])
-@pytest.mark.parametrize("high", [True, False])
-def test_f4_how_near_to_the_end_a_value_stands_at_it(off: float, at_end: bool, high: bool) -> None:
-    """BLEU's small constants keep a perfect one off its end by 1e-9; one that is off by 1e-6 is not perfect."""
-    value = 1.0 - off if high else off
-    ci, why = percentile_interval(value, np.full(50, value), 8, FEW, (0.0, 1.0))
-    wanted = (boundary(value, 8, 0.95) if at_end else (value, value), None)
-    assert (ci, why) == wanted
-    assert percentile_interval(value, np.full(50, value), 8, FEW, None)[0] == (value, value), "a difference has no ends"
-
-
-def test_f4_percentile_intervals_by_hand() -> None:
-    drawn = np.array([*np.linspace(0.2, 0.6, 101), *[np.nan] * 101])
-    ci, why = percentile_interval(0.4, drawn, 5, Bootstrap(resamples=202, level=0.9), (0.0, 1.0))
-    low = 0.2 + 0.4 * 0.00857497  # t with 4 degrees of freedom at .95 is 2.131847; Φ(-√(5/4) × that) is .008575
-    assert ci == pytest.approx((low, 0.8 - low), abs=1e-7) and why is None, "defined in just half of the resamples"
-    assert percentile_interval(0.7, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx(
-        (low, 0.7), abs=1e-7
-    )
-    assert percentile_interval(0.1, drawn, 5, Bootstrap(resamples=202, level=0.9))[0] == pytest.approx(
-        (0.1, 0.8 - low), abs=1e-7
-    )
-    few = np.append(drawn, np.nan)
-    assert percentile_interval(0.4, few, 5, FEW) == (None, "no interval: defined in 101 of 203 resamples")
-    one = (None, "no interval: all scored items are in one cluster")
-    assert percentile_interval(0.4, drawn, 1, FEW) == percentile_interval(0.4, None, 5, FEW) == one
-    assert percentile_interval(0.4, drawn, 2, FEW)[0] is not None
-    assert percentile_interval(0.4, None, 0, Bootstrap(resamples=0)) == (None, None)
 
 
 def test_f4_the_interval_of_an_auc_is_that_of_its_units() -> None:

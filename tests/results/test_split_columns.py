@@ -112,6 +112,23 @@ def test_compare_takes_what_touches_none_of_the_metrics(tmp_path: Path) -> None:
         m2f2bench.compare(first, second)
 
 
+def test_a_baseline_with_other_intervals_is_still_a_baseline(cli, tmp_path: Path) -> None:
+    """Of an older version, whose intervals were plain percentiles of fewer resamples: points and rows are the same."""
+    for name, seed in (("then", 0), ("now", 0), ("worse", 5)):
+        cli("score", rows(tmp_path / f"{name}.csv", seed), "--out", tmp_path / name)
+    then, now, worse = (next((tmp_path / name).glob("*--*")) for name in ("then", "now", "worse"))
+    text = (then / "result.json").read_text()
+    assert "-1000-seed0-expanded" in text
+    (then / "result.json").write_text(text.replace("-1000-seed0-expanded", "-200-seed0"))
+    for run, status in ((now, 0), (worse, None)):
+        outcome = cli("check", then, "--run", run)
+        assert "signature has changed" not in outcome.out + outcome.err and "auc" in outcome.out
+        assert status is None or outcome.status == status, outcome
+    (then / "result.json").write_text(text.replace("thr:0.5|", "thr:0.4|").replace('"thr": "0.5"', '"thr": "0.4"'))
+    assert "threshold (thr) was 0.4, is 0.5" in cli("check", then, "--run", now).err, "accuracy depends on it"
+    assert cli("check", then, "--run", now, "-m", "auc").status == 0, "AUC does not"
+
+
 # Versions of numbers
 
 

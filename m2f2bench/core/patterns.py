@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from .files import user_path
 
 MARKS = re.compile(r"[*?[]")
 
 
-def is_pattern(place: str | Path) -> bool:
-    """Return whether a text is a pattern (`*`, `?` or `[…]` in it), and no file or folder of that name."""
-    return MARKS.search(str(place)) is not None and not user_path(place).exists()
+def is_pattern(place: Any) -> bool:
+    """Return whether a text or path is a pattern (`*`, `?` or `[…]` in it), and no file or folder of that name."""
+    return isinstance(place, (str, Path)) and MARKS.search(str(place)) is not None and not user_path(place).exists()
 
 
 def matching(pattern: str | Path) -> list[Path]:

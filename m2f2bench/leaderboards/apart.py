@@ -65,8 +65,11 @@ def _place(table: Table, primary: Mapping[str, str]) -> int:
     """Return the column whose pairs are tested: the one that sorts the table, or the same with the primary metric."""
     column = table.columns[table.rank_by]
     wanted = primary.get(column.protocol, column.metric)
+    if wanted == column.metric:
+        return table.rank_by
+    place = (column.dataset, column.split, column.protocol, column.method)
     for i, other in enumerate(table.columns):
-        if other.metric == wanted and (other.signature, other.method) == (column.signature, column.method):
+        if other.metric == wanted and (other.dataset, other.split, other.protocol, other.method) == place:
             return i
     return table.rank_by
 

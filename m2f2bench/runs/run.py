@@ -127,8 +127,8 @@ def run(
     NothingJudged, after all other runs are written.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
-    several = any(map(_is_pattern, chosen))
-    chosen = [own for one in chosen for own in (trainings_at(one) if _is_pattern(one) else [one])]
+    several = any(map(is_pattern, chosen))
+    chosen = [own for one in chosen for own in (trainings_at(str(one)) if is_pattern(one) else [one])]
     if suite is None and not chosen and not places:
         suite = DEFAULT_SUITE
     folder = Path(out) if out is not None else Path("runs") / (suite or "run")
@@ -191,10 +191,6 @@ def _refuse_failed(failed: Sequence[NothingJudged], results: Results, folder: Pa
         more = f" (and {len(failed) - 1} more runs)" if len(failed) > 1 else ""
         kept = f"; the other results are in '{folder}'" if results else ""
         raise NothingJudged(f"{failed[0]}{more}{kept}")
-
-
-def _is_pattern(one: Any) -> bool:
-    return isinstance(one, str) and is_pattern(one)
 
 
 def _as_list(given: Any) -> list[Any]:

@@ -11,14 +11,12 @@ from ..core.errors import ScoreError
 from ..core.files import user_path
 from ..core.records import JUDGE, Score
 from ..metrics.answer_metrics import RELEASED
-from ..metrics.detection.margins import margin_of_draws
-from ..metrics.detection.paired import Difference, bootstrap_difference
+from ..metrics.detection.paired import Difference, bootstrap_difference, margin_tests, on_scale
 from ..metrics.names import Group
 from ..results.in_memory import InMemory
 from ..results.result import Result
 from ..results.signature import DETECTOR, MAP, measure_signature, share, short, with_plain_percentiles
 from ..results.stored import DRAWS, ResampledResult, stored_at, stored_resamples
-from ..stats.margin import of_interval
 from ..stats.power import LEVEL
 from .answers import load_answers
 from .comparison import Comparison, Pair, chosen_metrics, pairs_of, refuse_differing
@@ -132,11 +130,8 @@ class DrawnPair:
             return Difference(title, name, a, b, a - b, reason="no interval: the numbers of resamples differ")
         groups = float(self.first.result.clusters["n"])
         found = bootstrap_difference(mine - theirs, a - b, level, groups, self._same)
-        if "ci" in found:
-            found["scaled"] = of_interval(found["ci"], a - b, level, groups)
-            if margin is not None:
-                found["margin"] = margin_of_draws(mine - theirs, margin, name, groups, alpha)
-        return Difference(title, name, a, b, a - b, **found)
+        tests = margin_tests(found, mine - theirs, name, groups, margin, alpha)
+        return Difference(title, name, a, b, a - b, **on_scale(found, a - b, level, groups), **tests)
 
 
 def _named(name: str, own: ResampledResult) -> tuple[str, dict[str, Any]]:

@@ -107,21 +107,17 @@ def matched(places: Iterable[Any]) -> list[Matched]:
     """
     found: list[Matched] = []
     for place in places:
-        if _is_pattern(place):
+        if is_pattern(place):
             found += [Matched(one, str(place)) for one in _matching(place)]
-        elif is_named_data(place) and any(map(_is_pattern, place.values())):
+        elif is_named_data(place) and any(map(is_pattern, place.values())):
             for name, value in place.items():
-                if _is_pattern(value):
+                if is_pattern(value):
                     found += [Matched(one, str(value), str(name)) for one in _matching(value)]
                 else:
                     found.append(Matched({name: value}))
         else:
             found.append(Matched(place))
     return found
-
-
-def _is_pattern(place: Any) -> bool:
-    return isinstance(place, (str, Path)) and is_pattern(place)
 
 
 def _matching(pattern: str | Path) -> list[Path]:

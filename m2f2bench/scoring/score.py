@@ -52,7 +52,7 @@ def score(
     `seeds` a list of data, is the trainings of one detector: the result has means over them, see `pooled.pool`. Raises
     ScoreError or DataError in one line that names the data and the row (its number from 1, and its index).
     """
-    if seeds or (isinstance(path, (str, Path)) and is_pattern(path)):
+    if seeds or is_pattern(path):
         if detector is not None:
             raise ScoreError("detector is not for several trainings: they are named by their files or runs")
         several: Sequence[Data] = path if isinstance(path, list) else [path]

@@ -220,11 +220,8 @@ class Paired:
         drawn = drawn - self.shift(group, name, drawn, difference)
         groups = self.groups(group, name)
         found = bootstrap_difference(drawn, difference, rules.level, groups, self.same, n)
-        if "ci" in found:  # without an interval nothing is shown
-            found["scaled"] = of_interval(found["ci"], difference, rules.level, groups)
-            if self._margin is not None:
-                found["margin"] = margin_of_draws(drawn, self._margin, name, groups, self._alpha)
-        return found
+        scaled = on_scale(found, difference, rules.level, groups)
+        return scaled | margin_tests(found, drawn, name, groups, self._margin, self._alpha)
 
     def groups(self, group: str, name: str) -> float:
         """Return the effective number of clusters behind the resamples; see `intervals.groups_of`."""
@@ -292,6 +289,20 @@ def bootstrap_difference(
     ci = (min(float(low), difference), max(float(high), difference))
     tail = min(below, above)
     return {**found, "ci": ci, "p": tail_p(tail, n, groups), "bound": tail == 0}
+
+
+def on_scale(found: dict[str, Any], difference: float, level: float, groups: float) -> dict[str, Any]:
+    """Return what `bootstrap_difference` found, with the difference on the scale of a t test if it has an interval."""
+    return found | ({"scaled": of_interval(found["ci"], difference, level, groups)} if "ci" in found else {})
+
+
+def margin_tests(
+    found: dict[str, Any], drawn: Floats, metric: str, groups: float, margin: float | None, alpha: float
+) -> dict[str, Any]:
+    """Return the tests of a margin as `margin`, if one is given and there is an interval; else nothing is shown."""
+    if margin is None or "ci" not in found:
+        return {}
+    return {"margin": margin_of_draws(drawn, margin, metric, groups, alpha)}
 
 
 def p_text(p: float, bound: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -98,6 +98,29 @@ class AugmentationSettings(Settings):
     """Range of the JPEG quality."""
 
 
+LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort"]
+
+
+class LossSettings(Settings):
+    """What a training minimises: a loss, the form of it, and the weights of its terms."""
+
+    name: LossName = "cross-entropy"
+    """Cross-entropy of real and fake, or the loss of a method, which its network must have the outputs for."""
+    variant: Literal["paper", "deepfakebench"] = "paper"
+    """`paper`: as the paper has it; `deepfakebench`: as DeepfakeBench's code (or the authors' release, for Effort)."""
+    weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    """Weights of single terms, by name; the others have the method's own."""
+
+
+class SourceSettings(Settings):
+    """A source that makes training images from the dataset's frames."""
+
+    name: str
+    """Which source."""
+    options: dict[str, Any] = {}
+    """Its options."""
+
+
 class TrainingSettings(Settings):
     """How a trainable detector is fitted. A backend that does not use a setting ignores it with a warning."""
 
@@ -143,6 +166,38 @@ class TrainingSettings(Settings):
     """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
     """Random changes of the training images."""
+    loss: LossSettings = LossSettings()
+    """What is minimised."""
+    views: int = Field(default=1, ge=1, le=8)
+    """Augmented views of each image of a batch, drawn independently (2 for CORE); `batch_size` counts images."""
+    train_on: Literal["all", "real"] = "all"
+    """`real`: neither training nor validation sees a fake of the dataset; a `source` makes them."""
+    source: SourceSettings | None = None
+    """What makes samples from frames, such as self-blended images; None: the frames themselves."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of names of parameters (`backbone.block1.*`) that training leaves as they are."""
+    ema: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Decay of a moving average of the weights, which is judged and written in their place; None: no average."""
+    sam: float | None = Field(default=None, gt=0.0)
+    """Radius of sharpness-aware minimisation: two passes a step; None: one pass."""
+
+    @model_validator(mode="after")
+    def _together(self) -> TrainingSettings:
+        if self.train_on == "real" and self.source is None:
+            raise ValueError("train_on `real` needs a `source` that makes fakes: name one, or train on all frames")
+        if self.sam is not None and self.precision == "fp16":
+            raise ValueError("sam needs precision fp32 or bf16: with fp16 its two passes would have different scales")
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON values, without later additions that are at their defaults.
+
+        A hash over it stays the one of a training from before there were these.
+        """
+        later = {"loss", "views", "train_on", "source", "freeze", "ema", "sam"}
+        found = self.model_dump(mode="json")
+        kept = self.model_dump(mode="json", exclude_defaults=True)
+        return {name: value for name, value in found.items() if name not in later or name in kept}
 
 
 class LoraSettings(Settings):

@@ -74,18 +74,32 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         if not frames:
             raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
         check_unique(frames)
-        return frames
+        return _wanted(frames, settings, dataset.name, split)
 
     training = list(listed("train"))
     named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
     if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
-        return carve_validation(training, settings.val_fraction, settings.seed)
+        carve = carve_reals if settings.train_on == "real" else carve_validation
+        return carve(training, settings.val_fraction, settings.seed)
     validation = list(listed("val"))
     people = {person for frame in training for person in frame.identities}
     shared = next((p for frame in validation for p in frame.identities if p in people), None)
     if shared is not None:
         raise DataError(f"dataset '{dataset.name}': identity '{shared}' is in train and in val: the splits must differ")
     return training, validation
+
+
+def _wanted(frames: Sequence[Frame], settings: TrainingSettings, dataset: str, split: str) -> Sequence[Frame]:
+    """Return the frames that `train_on` leaves. Raises DataError if there is none."""
+    if settings.train_on == "all":
+        return frames
+    reals = [frame for frame in frames if frame.label == REAL]
+    if not reals:
+        raise DataError(
+            f"dataset '{dataset}': split '{split}' has no real frames, and training.train_on is `real`: use a dataset "
+            "with real faces"
+        )
+    return reals
 
 
 def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
@@ -113,6 +127,28 @@ def carve_validation(frames: Sequence[Frame], fraction: float, seed: int) -> tup
     train = [frame for group in groups if group.key not in taken for frame in group.frames]
     val = [frame for group in chosen for frame in group.frames]
     return sorted(train, key=lambda frame: frame.id), sorted(val, key=lambda frame: frame.id)
+
+
+def carve_reals(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
+    """Split real frames by identity into (train, val), as `carve_validation` does, which needs both classes.
+
+    Raises DataError if all frames are joined through shared identities.
+    """
+    groups = sorted(components(frames), key=lambda group: _rank(group.key, seed))
+    if len(groups) < 2:
+        raise DataError(
+            f"no validation can be carved from {len(frames)} real training frames: all are joined through shared "
+            "identities; use a dataset with a val split"
+        )
+    val = [groups[0]]
+    for group in groups[1:-1]:
+        count = sum(len(one.frames) for one in val)
+        if abs(count + len(group.frames) - fraction * len(frames)) < abs(count - fraction * len(frames)):
+            val.append(group)
+    taken = {group.key for group in val}
+    train = [frame for group in groups if group.key not in taken for frame in group.frames]
+    held = [frame for group in val for frame in group.frames]
+    return sorted(train, key=lambda frame: frame.id), sorted(held, key=lambda frame: frame.id)
 
 
 def _rank(key: Node, seed: int) -> bytes:

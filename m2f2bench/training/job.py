@@ -22,6 +22,8 @@ from ..core.tensors import read_tensors, write_tensors
 from .curves import curve_chart
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     import torch
 
@@ -60,6 +62,10 @@ class TrainingJob:
     stage: str = "detector"
     start: DetectorCard | None = None
     """The trained detector that a later stage starts from: the card in its folder."""
+    mask: Callable[[Frame], npt.NDArray[np.bool_] | None] | None = None
+    """Returns the manipulated pixels of a frame, bool [H, W]; None if the dataset has no masks."""
+    landmarks: Callable[[Frame], npt.NDArray[np.float64] | None] | None = None
+    """Returns the landmarks of a frame in pixels (x, y), [K, 2]; None if the dataset has none."""
     language: LanguageData | None = None
     """Examples and settings of a language stage; None for stage `detector`."""
 

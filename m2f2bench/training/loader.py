@@ -15,13 +15,18 @@ from PIL import ImageEnhance, ImageFilter
 from torch.utils.data import DataLoader, Dataset
 
 from ..cards.settings import AugmentationSettings
+from ..core.errors import FrameError
 from ..core.seeds import derived_seed, generator
 from .frames import Draw, FrameReader, batch_part
 from .job import TrainingJob
+from .plan import units
+from .sources.base import Made, Source
 
 if TYPE_CHECKING:
-    from ..core.records import Image
+    from ..core.records import Frame, Image
 
+Mask = npt.NDArray[np.float32]
+Prepare = Callable[["Image"], npt.NDArray[Any]]
 Pillow = PillowImage.Image
 Resampling = PillowImage.Resampling
 
@@ -33,11 +38,22 @@ def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generat
     per step decides whether it is applied; it is drawn even if the probability is 0, so that switching one step off
     does not change the others.
     """
+    return augment_both(image, None, settings, rng)[0]
+
+
+def augment_both(
+    image: Image, mask: Mask | None, settings: AugmentationSettings, rng: np.random.Generator
+) -> tuple[Image, Mask | None]:
+    """Return an augmented image, see `augment`, and its mask, in [0, 1], [H, W], flipped and cropped as the image."""
     flip, rescale, blur, colour, jpeg = rng.random(5)
     picture = PillowImage.fromarray(image)
+    where = None if mask is None else PillowImage.fromarray(np.asarray(mask, dtype=np.float32))
     if flip < settings.flip_p:
         picture = picture.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT)
-    picture = _crop(picture, settings.crop, rng)
+        where = where and where.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT)
+    window = _window(picture, settings.crop, rng)
+    if window is not None:
+        picture, where = picture.crop(window), where and where.crop(window)
     if rescale < settings.rescale_p:
         picture = _rescale(picture, int(rng.integers(settings.rescale_px[0], settings.rescale_px[1] + 1)))
     if blur < settings.blur_p:
@@ -47,17 +63,21 @@ def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generat
             picture = enhancer(picture).enhance(rng.uniform(1 - settings.colour, 1 + settings.colour))
     if jpeg < settings.jpeg_p:
         picture = _jpeg(picture, int(rng.integers(settings.jpeg_quality[0], settings.jpeg_quality[1] + 1)))
-    return np.array(picture, dtype=np.uint8)
+    found = None if where is None else np.array(where, dtype=np.float32)
+    return np.array(picture, dtype=np.uint8), found
 
 
-def _crop(picture: Pillow, shares: tuple[float, float], rng: np.random.Generator) -> Pillow:
-    """Return a random window; its sides are a uniform random fraction of the image's. Takes three random numbers."""
+def _window(picture: Pillow, shares: tuple[float, float], rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+    """Return a random window (left, top, right, bottom), None for the whole picture. Takes three random numbers.
+
+    Its sides are a uniform random fraction of the picture's.
+    """
     share, across, down = rng.uniform(*shares), rng.random(), rng.random()
     width, height = (max(1, round(side * share)) for side in picture.size)
     if (width, height) == picture.size:
-        return picture
+        return None
     left, top = round(across * (picture.width - width)), round(down * (picture.height - height))
-    return picture.crop((left, top, left + width, top + height))
+    return left, top, left + width, top + height
 
 
 def _rescale(picture: Pillow, side: int) -> Pillow:
@@ -80,13 +100,54 @@ class Part(NamedTuple):
     """Readable images of a batch's part."""
 
     images: torch.Tensor | None
-    """Prepared images [n, ...]; None for n = 0."""
+    """Prepared images [n, ...], or [n · views, ...], the views of one image in a row; None for n = 0."""
     labels: torch.Tensor
     """Float32 [n]; of a validation empty."""
     unreadable: dict[str, str]
     """Frame id to reason."""
     numbers: Sequence[int] = ()
-    """Of a validation: the numbers of the frames [n]."""
+    """Of a validation: the numbers of the samples [n]."""
+    methods: torch.Tensor | None = None
+    """Numbers of the manipulations, int64 [n]: 0 for real; None if the loss does not use them."""
+    masks: torch.Tensor | None = None
+    """Float32 [n · views, S, S], in [0, 1]; None if the loss does not use them."""
+
+
+@dataclass
+class Making:
+    """How samples are made from frames, besides the card's augmentation."""
+
+    prepare: Prepare
+    unit: int = 1
+    """As `Plan.unit`."""
+    source: Source | None = None
+    """What makes samples from a frame; None: the frame is the sample."""
+    methods: dict[str, int] | None = None
+    """Numbers of the manipulations, if the loss needs them."""
+    masks: bool = False
+    """Whether the loss needs masks."""
+
+    def samples(self, job: TrainingJob, frame: Frame, image: Image, *draws: object) -> list[Made]:
+        """Return the samples of a frame. Raises FrameError for a fake without a mask, if masks are needed."""
+        if self.source is not None:
+            return self.source.make(image, frame, generator("source", *draws, frame.id))
+        mask = None
+        if self.masks and frame.label:
+            found = None if job.mask is None else job.mask(frame)
+            if found is None or found.shape != image.shape[:2]:
+                raise FrameError(frame.id, "it has no mask of its size, and the loss needs one")
+            mask = np.asarray(found, dtype=np.float32)
+        return [Made(image, frame.label, mask)]
+
+    def method(self, frame: Frame, label: int) -> int:
+        """Return the number of a sample's manipulation: 0 for real, and 1 for a fake that a source made."""
+        return label if self.source is not None else (self.methods or {}).get(frame.method, label)
+
+    def prepare_mask(self, mask: Mask | None, image: Image) -> Mask:
+        """Return a mask as the network's input has it, by the same resize: float32 [S, S]; None becomes zeros."""
+        given = np.zeros(image.shape[:2], np.float32) if mask is None else mask
+        grey = np.repeat(np.rint(given * 255).astype(np.uint8)[..., None], 3, axis=2)
+        return np.asarray(self.prepare(grey)[..., 0] / 255, dtype=np.float32)
 
 
 @dataclass
@@ -99,7 +160,7 @@ class Parts(Dataset[Part]):
 
     job: TrainingJob
     reader: FrameReader
-    prepare: Callable[[Image], npt.NDArray[Any]]
+    making: Making
     epoch: int
     batches: list[list[Draw]]
     rank: int = 0
@@ -111,24 +172,58 @@ class Parts(Dataset[Part]):
 
     def __getitem__(self, index: int) -> Part:
         """Return one part, read, augmented and prepared."""
-        settings = self.job.settings
+        settings, making = self.job.settings, self.making
         batch = self.batches[index // settings.accumulation]
         part = (index % settings.accumulation) * self.world + self.rank
-        images, labels, failed = [], [], {}
-        for number, repeat in batch_part(batch, part, settings.accumulation * self.world):
-            frame = self.job.train[number]
-            image = self.reader.get(frame)
-            if image is None:
-                failed[frame.id] = self.reader.unreadable[frame.id]
+        images: list[npt.NDArray[Any]] = []
+        masks: list[Mask] = []
+        labels, methods = [], []
+        failed: dict[str, str] = {}
+        for unit in batch_part(units(batch, making.unit), part, settings.accumulation * self.world):
+            read = [self._samples(number, repeat, failed) for number, repeat in unit]
+            if not all(read):
                 continue
-            seeds = ("augment", settings.seed, self.epoch, repeat, frame.id)
-            if image.ndim == 4:  # all frames of a clip are changed in one way
-                image = np.stack([augment(one, settings.augmentation, generator(*seeds)) for one in image])
-            else:
-                image = augment(image, settings.augmentation, generator(*seeds))
-            images.append(self.prepare(image))
-            labels.append(float(frame.label))
-        return Part(_stacked(images), torch.tensor(labels, dtype=torch.float32), failed)
+            for (number, repeat), samples in zip(unit, read, strict=True):
+                frame = self.job.train[number]
+                for place, sample in enumerate(samples):
+                    for view in range(settings.views):
+                        image, mask = self._augmented(sample, frame, repeat, place, view)
+                        images.append(making.prepare(image))
+                        if making.masks:
+                            masks.append(making.prepare_mask(mask, image))
+                    labels.append(float(sample.label))
+                    methods.append(making.method(frame, sample.label))
+        return Part(
+            _stacked(images),
+            torch.tensor(labels, dtype=torch.float32),
+            failed,
+            methods=None if making.methods is None else torch.tensor(methods, dtype=torch.int64),
+            masks=_stacked(masks),
+        )
+
+    def _samples(self, number: int, repeat: int, failed: dict[str, str]) -> list[Made]:
+        """Return the samples of a frame; empty, with an entry in `failed`, if it cannot be read."""
+        frame = self.job.train[number]
+        image = self.reader.get(frame)
+        if image is None:
+            failed[frame.id] = self.reader.unreadable[frame.id]
+            return []
+        try:
+            return self.making.samples(self.job, frame, image, self.job.settings.seed, self.epoch, repeat)
+        except FrameError as error:
+            failed[frame.id] = error.reason
+        return []
+
+    def _augmented(
+        self, sample: Made, frame: Frame, repeat: int, place: int, view: int
+    ) -> tuple[npt.NDArray[Any], Mask | None]:
+        """Return a view of a sample and its mask. The first view of a frame's first sample has the draws of a frame."""
+        settings, image = self.job.settings, sample.image
+        more = (place, view) if place or view else ()
+        seeds = ("augment", settings.seed, self.epoch, repeat, frame.id, *more)
+        if image.ndim == 4:  # all frames of a clip are changed in one way
+            return np.stack([augment(one, settings.augmentation, generator(*seeds)) for one in image]), None
+        return augment_both(image, sample.mask if self.making.masks else None, settings.augmentation, generator(*seeds))
 
 
 def part_loader(parts: Parts, pin_memory: bool) -> DataLoader[Part]:
@@ -141,12 +236,23 @@ def part_loader(parts: Parts, pin_memory: bool) -> DataLoader[Part]:
     )
 
 
-def validation_part(
-    job: TrainingJob, reader: FrameReader, prepare: Callable[[Image], npt.NDArray[Any]], numbers: Sequence[int]
-) -> Part:
-    """Return the readable ones of the validation frames with these numbers."""
-    images = ((number, reader.get(job.val[number])) for number in numbers)
-    ready = [(number, prepare(image)) for number, image in images if image is not None]
+def validation_part(job: TrainingJob, reader: FrameReader, making: Making, numbers: Sequence[int]) -> Part:
+    """Return the readable ones of the validation's samples with these numbers.
+
+    Sample k of frame i has the number i · samples + k. A source makes the same ones each time.
+    """
+    source = making.source
+    if source is None:
+        images = ((number, reader.get(job.val[number])) for number in numbers)
+        ready = [(number, making.prepare(image)) for number, image in images if image is not None]
+    else:
+        ready, count = [], len(source.labels)
+        for number in numbers:
+            frame = job.val[number // count]
+            image = reader.get(frame)
+            if image is not None:
+                made = making.samples(job, frame, image, job.settings.seed, -1, 0)[number % count]
+                ready.append((number, making.prepare(made.image)))
     return Part(_stacked([image for _, image in ready]), torch.zeros(0), {}, [number for number, _ in ready])
 
 

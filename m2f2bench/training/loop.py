@@ -17,6 +17,7 @@ from ..core.errors import DetectorError
 from ..core.files import make_folder
 from ..core.progress import Advance, progress_bar
 from ..core.seeds import derived_seed
+from .averaging import Average, climb
 from .device import make_accelerator, own_draws
 from .job import (
     WEIGHTS,
@@ -82,6 +83,10 @@ class _Training(Generic[B]):
         self.progress = Progress(self.job.identity, self.settings.accumulation)
         self.shared = objective.shared = share_network(accelerator, objective)
         self.best: Tensors | None = None
+        ema = objective.optimizing.ema
+        self._held: tuple[list[B], list[int]] | None = None
+        """The step's batches, between the two passes of SAM."""
+        self.average = None if ema is None else Average(ema, objective.tensors())
         self.label = "training" if self.job.stage == "detector" else f"stage {self.job.stage}"
 
     def run(self) -> FitReport:
@@ -113,7 +118,13 @@ class _Training(Generic[B]):
                     ) from None
         agreed(self.progress.step, f"checkpoints in '{self.job.out}': put --out on a disk that all of them see")
         if checkpoint is not None:
-            self.shared.restore(checkpoint.tensors, checkpoint.optimizer)
+            tensors = checkpoint.tensors
+            if self.average is not None:  # the checkpoint's tensors are the averages, as the best ones are
+                self.average.values = {
+                    name: tensors[name].to(value.device) for name, value in self.objective.tensors().items()
+                }
+                tensors = checkpoint.optimizer.pop("live")
+            self.shared.restore(tensors, checkpoint.optimizer)
             self.best = checkpoint.best
         return self.progress
 
@@ -126,7 +137,11 @@ class _Training(Generic[B]):
         loss, count, divisor = self._with_memory(self._gradients)
         self._check_finite("loss", loss, f"at step {progress.step + 1}")
         if divisor:
+            if objective.optimizing.sam is not None:
+                self._sharpen(objective.optimizing.sam)
             self._update()
+            if self.average is not None:
+                self.average.update(objective.tensors(), progress.step + 1)
         progress.loss_sum += loss
         progress.count += count
         progress.step += 1
@@ -138,7 +153,8 @@ class _Training(Generic[B]):
             self._close_row(self.settings.lr * factor, validation)
             best_is_new = objective.improves(progress, validation)
         if best_is_new:
-            self.best = {name: value.detach().cpu().clone() for name, value in objective.tensors().items()}
+            tensors = objective.tensors() if self.average is None else self.average.values
+            self.best = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         if saved:
             self._save(best_is_new)
 
@@ -155,7 +171,11 @@ class _Training(Generic[B]):
         objective, step, parts = self.objective, self.progress.step, self.progress.parts
         torch.manual_seed(derived_seed(objective.seed_key, self.settings.seed, step, objective.rank))
         self.shared.optimizer.zero_grad(set_to_none=True)
-        batches, counts = self._fetch(partial(objective.batches, step, parts), parts)
+        if self._held is None:
+            self._held = self._fetch(partial(objective.batches, step, parts), parts)
+        batches, counts = self._held
+        if objective.optimizing.sam is None:
+            self._held = None
         divisor = objective.divisor(step, counts)
         found: list[torch.Tensor] = []
         short = False
@@ -175,6 +195,20 @@ class _Training(Generic[B]):
         if divisor and counted != sum(counts):
             raise ValueError(f"the network counts {counted:g} images or tokens in batches that have {sum(counts)}")
         return loss, int(counted), divisor
+
+    def _sharpen(self, radius: float) -> None:
+        """Replace the step's gradients by those at the worst weights near by, with the same images and draws (SAM)."""
+        parameters = list(self.shared.trained.values())
+        self.shared.exchange()
+        statistics = {name: value.detach().clone() for name, value in self.objective.module.named_buffers()}
+        before = climb(parameters, radius)
+        self._with_memory(self._gradients)
+        self._held = None
+        with torch.no_grad():
+            for parameter, old in zip(parameters, before, strict=True):
+                parameter.copy_(old)
+            for name, value in self.objective.module.named_buffers():
+                value.copy_(statistics[name])
 
     def _fetch(self, make: Callable[[], list[B]], parts: int) -> tuple[list[B], list[int]]:
         """Return this process's batches, and the images or tokens of each of `parts` parts over all processes.
@@ -204,7 +238,9 @@ class _Training(Generic[B]):
     def _validate(self) -> dict[str, float]:
         """Return the values of a validation; empty without validation data."""
         self.objective.module.eval()
+        self._exchange_average()
         results = self._with_memory(self._judge)
+        self._exchange_average()
         self.objective.train_mode()
         self._share_left_out()
         everything = [one for process in gathered(results) for one in process]
@@ -212,6 +248,11 @@ class _Training(Generic[B]):
         if "val_loss" in found:
             self._check_finite("validation loss", found["val_loss"], f"after step {self.progress.step}")
         return found
+
+    def _exchange_average(self) -> None:
+        """Put the averaged weights into the network, or the live ones back; nothing without an average."""
+        if self.average is not None:
+            self.average.exchange(self.objective.tensors())
 
     def _judge(self) -> list[tuple[float, float]] | None:
         """Return the results of this process's share of the validation; None if a process had too little memory."""
@@ -276,6 +317,8 @@ class _Training(Generic[B]):
     def _save(self, best_is_new: bool) -> None:
         self._share_left_out()
         tensors, optimizer = self.shared.state()
+        if self.average is not None:
+            optimizer, tensors = {**optimizer, "live": tensors}, self.average.values
         with together():
             if self.accelerator.is_main_process:
                 checkpoint = Checkpoint(tensors, None, optimizer, dataclasses.asdict(self.progress))

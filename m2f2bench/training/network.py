@@ -1,4 +1,4 @@
-"""Training of a detector's network: one logit an image, binary cross-entropy, the best epoch by validation AUC."""
+"""Training of a detector's network: cross-entropy or a loss of its own, the best epoch by validation AUC."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
 from .device import channels_last
-from .frames import FrameReader, epoch_batches, steps_per_epoch, unreadable_notes
+from .frames import FrameReader, unreadable_notes
+from .freezing import freeze
 from .job import FitReport, Tensors, TrainingJob
-from .loader import Part, Parts, part_loader, validation_part
+from .loader import Making, Part, Parts, part_loader, validation_part
 from .loop import fit
+from .losses.base import Rows
+from .losses.make import method_numbers, training_loss
+from .losses.passing import LossPass
 from .objective import Objective, Progress, lr_factor, plateau_lr_factor
+from .plan import Alone, Balanced, Pairs, Plan
 from .sharing import SharedStatistics
+from .sources.base import Source, make_source
 
 if TYPE_CHECKING:
     from ..core.records import Image
@@ -41,6 +47,10 @@ class Network:
     `metadata` goes into the weights file, `options` (JSON values) into the report and onto the trained detector's card,
     `notes` into the report. `settle` is called once, before the weights are written: it may change their form, but not
     what the model computes.
+
+    A loss other than cross-entropy reads `outputs`: it maps the same input, [R, ...], to tensors by name, each with a
+    row for each input; `gives` names them before any is computed. `logit` [R] is always among them, and is what `model`
+    returns. The rows are real, fake, real, fake ... if the loss needs pairs.
     """
 
     model: nn.Module
@@ -51,24 +61,34 @@ class Network:
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     settle: Callable[[], None] | None = None
+    outputs: Callable[[torch.Tensor], Rows] | None = None
+    gives: tuple[str, ...] = ("logit",)
+
+    def training_outputs(self, inputs: torch.Tensor) -> Rows:
+        """Return the outputs in training, by name."""
+        return {"logit": self.model(inputs).flatten()} if self.outputs is None else self.outputs(inputs)
 
 
 def fit_network(job: TrainingJob, network: Network) -> FitReport:
-    """Train a network for a job: class-balanced batches, BCE on the logit of fake = 1, best epoch by validation AUC.
+    """Train a network for a job, by default with BCE on the logit of fake = 1; best epoch by validation AUC.
+
+    Batches hold both classes equally often, or what the card's source and loss want. `train_on`, `source`, `loss`,
+    `views` and `freeze` of the job's settings are obeyed here, `ema` and `sam` in the loop.
 
     Writes `model.safetensors` (the whole model) into `job.out`, and a checkpoint after each epoch and each
     `checkpoint_steps`. An unreadable image adds nothing to its step's gradient, which is still divided by the planned
     batch size. Curves hold, per epoch: epoch (from 1), train_loss, lr (the base rate of the last step), val_loss and
     val_auc; undefined values are left out. Several processes share out each part of a batch and learn what one would
     learn with as many parts: batch normalisation also takes its statistics over a part in all processes. Only dropout
-    differs, since each process draws its own masks. Raises as `loop.fit`, and DetectorError for an `lr_of` that does
-    not fit, DataError for a missing class.
+    differs, since each process draws its own masks. Raises as `loop.fit`, and DetectorError for an `lr_of` or `freeze`
+    that does not fit, CardError for a loss that the network, the views or the source do not fit, DataError for a
+    missing class, and for a loss that needs masks or pairs where the dataset has none.
     """
     return fit(job, job.settings.precision, partial(_Detection, job, network))
 
 
 class _Detection(Objective[Part]):
-    """Binary cross-entropy of real and fake images."""
+    """Loss over real and fake images: binary cross-entropy, or the one that the card names."""
 
     seed_key = "step"
     divisible = False  # batch statistics are taken over a part
@@ -83,11 +103,23 @@ class _Detection(Objective[Part]):
     network: Network
 
     def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
-        """Freeze what `network` names. Raises DataError for a missing class."""
+        """Freeze what `network` and the card name. Raises as `fit_network`."""
         super().__init__(job, channels_last(network.model), accelerator)
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
-        self.labels = [frame.label for frame in job.train]
-        self.steps = steps_per_epoch(self.labels, job.settings.batch_size)
+        loss = training_loss(job, network.gives)
+        self.source = make_source(job.settings.source, job.card.name, job.landmarks)
+        self.plan = _plan(job, self.source, pairs=loss is not None and loss.pairs)
+        self.making = Making(
+            network.prepare,
+            self.plan.unit,
+            self.source,
+            method_numbers(job) if loss is not None and loss.methods else None,
+            loss is not None and loss.masks,
+        )
+        self.own_loss = None
+        if loss is not None:
+            self.own_loss = LossPass(loss, network.training_outputs, self.module, accelerator, job.settings.views)
+        self.steps = self.plan.steps
         self.total = self.steps * job.settings.epochs
         self.warmup = round(job.settings.warmup_epochs * self.steps)
         self.reader = FrameReader(job.read)
@@ -98,6 +130,7 @@ class _Detection(Objective[Part]):
         """Of the loader: its epoch, and the images in each of its batches."""
         for name in network.frozen:
             self.module.get_submodule(name).requires_grad_(False)
+        freeze(self.module, job.settings.freeze, job.card.name)
         self.reader.fill([*job.train, *job.val])
 
     def tensors(self) -> Tensors:
@@ -123,18 +156,22 @@ class _Detection(Objective[Part]):
         """Return the next parts from the loader of the step's epoch."""
         epoch, first = divmod(step, self.steps)
         if epoch != self._epoch:
-            settings = self.settings
-            planned = epoch_batches(self.labels, settings.batch_size, settings.seed, epoch)[first:]
-            dataset = Parts(self.job, self.reader, self.network.prepare, epoch, planned, self.rank, self.world)
+            planned = self.plan.batches(epoch)[first:]
+            dataset = Parts(self.job, self.reader, self.making, epoch, planned, self.rank, self.world)
             loader = part_loader(dataset, pin_memory=self.device.type == "cuda")
             self._epoch, self._loader = epoch, iter(loader)
-            self._planned = len(planned[0])
+            self._planned = len(planned[0]) * self._samples
         found = []
         for part in islice(self._loader, parts):
             self.left_out.update(part.unreadable)
             self.check_unreadable()
             found.append(part)
         return found
+
+    @property
+    def _samples(self) -> int:
+        """The samples that are made of a frame."""
+        return 1 if self.source is None else len(self.source.labels)
 
     def size(self, batch: Part) -> int:
         return len(batch.labels)
@@ -149,6 +186,8 @@ class _Detection(Objective[Part]):
         with statistics:
             if images is None:
                 return self._blank(shared)
+            if self.own_loss is not None:
+                return self.own_loss(self.network.normalise(images.to(self.device, non_blocking=True)), batch)
             logits = self.shared.model(self.network.normalise(images.to(self.device, non_blocking=True)))
             losses = binary_cross_entropy_with_logits(
                 logits.reshape(len(labels)).float(), labels.to(self.device), reduction="none"
@@ -165,16 +204,19 @@ class _Detection(Objective[Part]):
         blank = torch.from_numpy(self.network.prepare(np.zeros((64, 64, 3), dtype=np.uint8)))[None]
         if not shared:
             self.module.eval()
+        elif self.own_loss is not None:  # the others gather rows, of which a blank has none
+            blank = blank.repeat_interleave(self.plan.unit * self.settings.views, 0)
+            return self.own_loss(self.network.normalise(blank.to(self.device)), None)
         logits = self.shared.model(self.network.normalise(blank.to(self.device)))
         self.train_mode()
         nothing = logits.float().sum() * 0.0
         return torch.stack([nothing, torch.zeros_like(nothing)])
 
     def validation(self, parts: int) -> list[Callable[[], list[Part]]]:
-        size, prepare = self.settings.batch_size, self.network.prepare
-        own = range(self.rank, len(self.job.val), self.world)
-        chunks = [own[i * size : (i + 1) * size] for i in range(-(-len(self.job.val) // (self.world * size)))]
-        return [lambda chunk=chunk: [validation_part(self.job, self.reader, prepare, chunk)] for chunk in chunks]  # type: ignore[misc]
+        size, making, count = self.settings.batch_size, self.making, len(self.job.val) * self._samples
+        own = range(self.rank, count, self.world)
+        chunks = [own[i * size : (i + 1) * size] for i in range(-(-count // (self.world * size)))]
+        return [lambda chunk=chunk: [validation_part(self.job, self.reader, making, chunk)] for chunk in chunks]  # type: ignore[misc]
 
     def judge(self, batch: Part) -> list[tuple[float, float]]:
         """Return the numbers of validation frames and their logits."""
@@ -193,12 +235,18 @@ class _Detection(Objective[Part]):
             return {}
         judged = sorted(results)
         logits = np.array([logit for _, logit in judged])
-        labels = [val[int(number)].label for number, _ in judged]
+        labels = [self._label(int(number)) for number, _ in judged]
         loss = float(np.mean(np.logaddexp(0.0, logits) - np.array(labels) * logits))
         if not math.isfinite(loss):
             return {"val_loss": loss}
         auc = self.job.auc(labels, (1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))).tolist())
         return {"val_loss": loss} | ({} if auc is None else {"val_auc": auc})
+
+    def _label(self, number: int) -> int:
+        """Return the label of a sample of the validation."""
+        if self.source is None:
+            return self.job.val[number].label
+        return self.source.labels[number % self._samples]
 
     def due(self, step: int) -> tuple[bool, bool, bool]:
         ends = step % self.steps == 0
@@ -240,4 +288,17 @@ class _Detection(Objective[Part]):
         if progress.best_loss is None:
             chosen = "last epoch taken: there are no validation frames"
         stopped = f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
-        return [chosen, *([stopped] if progress.step < self.total else []), *unreadable_notes(self.left_out)]
+        made = [self.own_loss.loss.note()] if self.own_loss is not None else []
+        made += self.plan.notes() + (self.source.notes() if self.source is not None else [])
+        stopped_notes = [stopped] if progress.step < self.total else []
+        return [chosen, *stopped_notes, *unreadable_notes(self.left_out), *made]
+
+
+def _plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
+    """Return what the batches of a job are made of. Raises DataError for a missing class, and for missing pairs."""
+    size, seed = job.settings.batch_size, job.settings.seed
+    if source is not None:
+        return Alone(len(job.train), size, len(source.labels), seed)
+    if pairs:
+        return Pairs(job.train, size, seed)
+    return Balanced([frame.label for frame in job.train], size, seed)

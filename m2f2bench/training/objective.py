@@ -239,7 +239,7 @@ def _own_rates(names: Iterable[str], lr_of: dict[str, float], detector: str) -> 
         if not found:
             raise DetectorError(
                 f"detector '{detector}': `lr_of` pattern '{pattern}' matches no trained parameter"
-                f"{_nearest(pattern, names)}"
+                f"{nearest(pattern, names)}"
             )
         for name in found:
             if name in own:
@@ -251,7 +251,7 @@ def _own_rates(names: Iterable[str], lr_of: dict[str, float], detector: str) -> 
     return {name: lr_of[pattern] for name, pattern in own.items()}
 
 
-def _nearest(pattern: str, names: Iterable[str]) -> str:
+def nearest(pattern: str, names: Iterable[str]) -> str:
     """Return a hint for a pattern: names that are similar to it, wholly or at their end, or else some of all names."""
     ends = {".".join(parts[i:]): name for name in names for parts in [name.split(".")] for i in range(len(parts))}
     close = difflib.get_close_matches(pattern.strip("*."), ends, n=2, cutoff=0.6)

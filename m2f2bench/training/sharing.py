@@ -182,9 +182,13 @@ class Whole:
         Returns the norm of the gradient (0.0 without clipping), and whether the step was skipped because fp16
         gradients overflowed.
         """
+        self.exchange()
+        return self._step()
+
+    def exchange(self) -> None:
+        """Sum the gradients of all processes, as `update` does before its step."""
         if self.accelerator.num_processes > 1 and not self.sharded:  # FSDP has done it
             self._exchange()
-        return self._step()
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Return tensors and the optimiser's state for a checkpoint; they are whole in the main process."""

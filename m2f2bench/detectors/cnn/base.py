@@ -66,9 +66,21 @@ class Classifier(nn.Module, abc.ABC):
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return the outputs of the last layer, [B, 1] or [B, 2]."""
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the outputs in training; `logit` is always among them."""
+        return ("logit",)
+
+    def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the outputs that `gives` names, each with a row for each image."""
+        return {"logit": self(images)}
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake, [B]: an output, or the difference of two."""
-        found = self.outputs(images)
+        return self.logit(self.outputs(images))
+
+    def logit(self, found: torch.Tensor) -> torch.Tensor:
+        """Return the logit of fake, [B], of outputs [B, 1] or [B, 2]."""
         return found[:, 0] if found.shape[1] == 1 else found[:, self.fake_class] - found[:, 1 - self.fake_class]
 
 
@@ -151,6 +163,8 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
                 Normalise(settings),
                 frozen=options.freeze,
                 metadata={"architecture": job.card.backend, "input": str(settings)},
+                outputs=model.training_outputs,
+                gives=model.gives,
             ),
         )
         report.input = settings

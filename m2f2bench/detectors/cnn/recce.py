@@ -133,17 +133,33 @@ class Recce(Classifier):
         four = self.decoder4(self.decoder3(twice))
         return twice, four, self.decoder6(self.decoder5(four))
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The logit, the reconstruction, and the maps of three depths that the metric loss compares."""
+        return ("logit", "reconstruction", "depth_1", "depth_2", "depth_3")
+
+    def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the outputs in training: depths are the encoder's block 4 and the decoder at twice and 4 times it."""
+        found, seen = self._passed(images)
+        return {"logit": self.logit(found), **seen}
+
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, [B, 1 or 2]."""
+        return self._passed(images)[0]
+
+    def _passed(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return outputs, and what the loss of the paper looks at on the way."""
         net = self.encoder
         maps = net.blocks(net.second(net.first(self.noisy(images))), 1, 4)
         twice, four, small = self.decoded(maps)
+        whole = _resized(small, images)
+        seen = {"reconstruction": whole, "depth_1": maps, "depth_2": twice, "depth_3": four}
         maps = net.blocks(maps, 5, 7)
         maps = net.blocks(self.reasoning(maps, twice, four) + maps, 8, 8)
-        maps = self.attention(images, _resized(small, images), maps)
+        maps = self.attention(images, whole, maps)
         last = pooled(net.ending(net.blocks(maps, 9, 12)))
         y: torch.Tensor = self.fc(self.last_dropout(last))
-        return y
+        return y, seen
 
     def noisy(self, images: torch.Tensor) -> torch.Tensor:
         """Return images with white noise on half of them in training, and as they are otherwise."""

@@ -6,14 +6,14 @@ given to the second, the residual says where the first looks, and the two attend
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .base import Classifier, ClassifierDetector, ClassifierOptions
-from .layers import Relu, in_full
+from .layers import Relu, in_full, pooled
 from .pretrained import ImageNet
 from .xception import IMAGENET, WIDTH, Xception
 
@@ -201,8 +201,27 @@ class Srm(Classifier):
         self.dual_cma0, self.dual_cma1 = DualAttention(MIDDLE, cells), DualAttention(MIDDLE, cells)
         self.fusion = Fusion()
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The logit; with two outputs also what AM-softmax reads."""
+        last = self.backbone_rgb.last_linear
+        return ("logit", "scores", "cosines") if getattr(last, "out_features", 0) == 2 else ("logit",)
+
+    def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the logit [B], the outputs `scores` [B, 2], real first, and their `cosines` without length or bias."""
+        features = pooled(self.fused(images))
+        last: Any = self.backbone_rgb.last_linear
+        scores = last(features)
+        cosines = F.linear(F.normalize(features, dim=1), F.normalize(last.weight, dim=1))
+        found = {"scores": scores, "cosines": cosines} if scores.shape[1] == 2 else {}
+        return {"logit": self.logit(scores), **found}
+
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, [B, 1 or 2]."""
+        return self.backbone_rgb.classify(self.fused(images))
+
+    def fused(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the maps of both streams as one, [B, 2048, h, w]."""
         rgb, srm = self.backbone_rgb, self.backbone_srm
         residual = self.srm_conv0(images)
         x = rgb.first(images)
@@ -213,7 +232,8 @@ class Srm(Classifier):
         x, y = self.dual_cma0(rgb.blocks(x, 1, 3), srm.blocks(y, 1, 3))
         x, y = self.dual_cma1(rgb.blocks(x, 4, 7), srm.blocks(y, 4, 7))
         x, y = rgb.ending(rgb.blocks(x, 8, 12), bare=True), srm.ending(srm.blocks(y, 8, 12), bare=True)
-        return rgb.classify(self.fusion(x, y))
+        joined: torch.Tensor = self.fusion(x, y)
+        return joined
 
 
 def middle_side(size: int) -> int:

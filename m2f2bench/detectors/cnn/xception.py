@@ -150,6 +150,16 @@ class XceptionClassifier(Classifier):
         super().__init__()
         self.backbone = Xception(outputs=outputs, dropout=dropout)
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The logit, and the features that CORE compares."""
+        return ("logit", "features")
+
+    def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the logit [B] and the last maps' means, `features` [B, 2048]."""
+        features = pooled(self.backbone.features(images))
+        return {"logit": self.logit(self.backbone.last_linear(features)), "features": features}
+
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, [B, 1 or 2]."""
         y: torch.Tensor = self.backbone(images)

@@ -118,6 +118,8 @@ def _train(job: TrainingJob, options: TunedOptions) -> FitReport:
         options=options.model_dump(mode="json", include={"backbone", "feature"}, exclude_none=True),
         notes=notes,
         settle=_settle(model, options),
+        outputs=model.training_outputs,
+        gives=model.gives,
     )
     return fit_network(job, network)
 

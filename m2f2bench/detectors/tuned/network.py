@@ -50,6 +50,17 @@ class TunedNetwork(nn.Module):
         found = found.flatten(1)
         return F.normalize(found, dim=1) if self.unit_norm else found
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the outputs in training; `split` stands for split layers, whose weights Effort's loss reads."""
+        split = any(hasattr(module, "complement_u") for module in self.modules())
+        return ("logit", "features", "split") if split else ("logit", "features")
+
+    def training_outputs(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the logit [B] and the head's input, `features` [B, d]."""
+        features = self.features(pixels)
+        return {"logit": self.head(features)[:, 0], "features": features}
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake [B]."""
         logits: torch.Tensor = self.head(self.features(pixels))

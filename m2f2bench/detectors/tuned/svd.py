@@ -31,7 +31,10 @@ class SVDLinear(nn.Module):
     def of(cls, layer: nn.Linear, rank: int) -> SVDLinear:
         """Return a layer split into all singular triples but the last `rank`, and these.
 
-        The decomposition is computed in fp64. Raises ValueError if the layer has no more than `rank` singular values.
+        The decomposition is computed in fp64. The layer also gets what Effort's loss compares with, in buffers that no
+        file has: `complement_u` [out, c] and `complement_v` [in, c], orthonormal bases of what is orthogonal to the
+        frozen singular vectors, and `size_before`, the sum of the squared singular values. Raises ValueError if the
+        layer has no more than `rank` singular values.
         """
         outputs, inputs = layer.weight.shape
         kept = min(outputs, inputs) - rank
@@ -39,7 +42,12 @@ class SVDLinear(nn.Module):
             raise ValueError(f"a layer of {outputs}×{inputs} has no {rank + 1} singular values: lower svd_rank")
         made = cls(inputs, outputs, rank, layer.bias is not None)
         with torch.no_grad():
-            u, s, v = torch.linalg.svd(layer.weight.double(), full_matrices=False)
+            # Square matrices have as many singular vectors either way.
+            u, s, v = torch.linalg.svd(layer.weight.double(), full_matrices=outputs != inputs)
+            made.register_buffer("complement_u", u[:, kept:].to(layer.weight.dtype), persistent=False)
+            made.register_buffer("complement_v", v[kept:].T.to(layer.weight.dtype).contiguous(), persistent=False)
+            made.register_buffer("size_before", (s**2).sum().to(layer.weight.dtype), persistent=False)
+            u, v = u[:, : len(s)], v[: len(s)]
             residual = u[:, kept:] * s[kept:] @ v[kept:]
             made.weight_main.copy_(layer.weight.double() - residual)
             made.U_residual.copy_(u[:, kept:])

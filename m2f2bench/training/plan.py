@@ -1,0 +1,126 @@
+"""Plans of a training: which frames are in which batch of an epoch, and which of them stay together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+
+from ..core.errors import DataError
+from ..core.records import FAKE, REAL, Frame
+from ..core.seeds import derived_seed, shuffled
+from .frames import Draw, epoch_batches, steps_per_epoch
+
+T = TypeVar("T")
+
+
+class Plan(ABC):
+    """What the batches of an epoch are made of."""
+
+    steps: int
+    """Batches of an epoch."""
+    unit: int = 1
+    """Consecutive draws of a batch that stay in one part of it; with an unreadable one all of them are left out."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return the batches of an epoch (from 0)."""
+
+    def notes(self) -> list[str]:
+        """Return notes for the training's report."""
+        return []
+
+
+class Balanced(Plan):
+    """As many reals as fakes in each batch, see `epoch_batches`."""
+
+    def __init__(self, labels: Sequence[int], batch_size: int, seed: int) -> None:
+        """Raises DataError if a class is missing."""
+        self.labels, self.batch_size, self.seed = labels, batch_size, seed
+        self.steps = steps_per_epoch(labels, batch_size)
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of real, fake, real, fake ..."""
+        return epoch_batches(self.labels, self.batch_size, self.seed, epoch)
+
+
+class Alone(Plan):
+    """All frames once an epoch, for a source that makes real and fake samples from each of them."""
+
+    def __init__(self, count: int, batch_size: int, samples: int, seed: int) -> None:
+        """`batch_size` counts samples, of which a frame gives `samples`. A rest below a full batch is not drawn."""
+        self.count, self.seed = count, seed
+        self.size = max(1, min(batch_size // samples, count))
+        self.steps = max(1, count // self.size)
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of a new order of all frames."""
+        order = shuffled(range(self.count), self.seed, epoch, "alone")
+        return [[(i, 0) for i in order[s * self.size : (s + 1) * self.size]] for s in range(self.steps)]
+
+
+class Pairs(Plan):
+    """Batches of a real and its fake, next to each other: real, fake, real, fake ...
+
+    The real of a fake has the fake's video name, or else shares a person with it: the first of the fake's identities
+    that has reals. Of several, one is drawn anew for each epoch. Every fake that has a real is drawn once before any is
+    drawn again; an epoch has about as many images as there are frames.
+    """
+
+    unit = 2
+
+    def __init__(self, frames: Sequence[Frame], batch_size: int, seed: int) -> None:
+        """Raises DataError if no fake has a real."""
+        self.frames, self.seed = frames, seed
+        self.mates = mates(frames)
+        self.lone = sum(frame.label == FAKE for frame in frames) - len(self.mates)
+        if not self.mates:
+            raise DataError(
+                "the loss needs pairs of a real and its fake, and no fake of the training split has the video name or "
+                "a person of a real one: use a dataset with identities, or another loss"
+            )
+        self.half = max(1, min(batch_size // 2, len(self.mates)))
+        self.steps = max(1, round(len(frames) / (2 * self.half)))
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return batches of real, its fake, real, its fake ..."""
+        fakes, needed = list(self.mates), self.half * self.steps
+        passes = -(-needed // len(fakes))
+        order = [(i, p) for p in range(passes) for i in shuffled(fakes, self.seed, epoch, "pairs", p)][:needed]
+        drawn: Counter[int] = Counter()
+        flat: list[Draw] = []
+        for fake, repeat in order:
+            own = self.mates[fake]
+            real = own[derived_seed("mate", self.seed, epoch, repeat, self.frames[fake].id) % len(own)]
+            flat += [(real, drawn[real]), (fake, repeat)]
+            drawn[real] += 1
+        return [flat[s * 2 * self.half : (s + 1) * 2 * self.half] for s in range(self.steps)]
+
+    def notes(self) -> list[str]:
+        """Return how many fakes have no real."""
+        return [f"{self.lone} fakes without a real of their video or person are not drawn"] if self.lone else []
+
+
+def mates(frames: Sequence[Frame]) -> dict[int, list[int]]:
+    """Return the indices of the reals of each fake, by the fake's index; fakes without one are left out."""
+    of_video: dict[str, list[int]] = {}
+    of_person: dict[str, list[int]] = {}
+    for number, frame in enumerate(frames):
+        if frame.label == REAL:
+            of_video.setdefault(frame.video, []).append(number)
+            for person in frame.identities:
+                of_person.setdefault(person, []).append(number)
+    found: dict[int, list[int]] = {}
+    for number, frame in enumerate(frames):
+        if frame.label == FAKE:
+            people = (of_person[person] for person in frame.identities if person in of_person)
+            own = of_video.get(frame.video) or next(people, [])
+            if own:
+                found[number] = own
+    return found
+
+
+def units(batch: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Return a batch in consecutive units of `size`."""
+    return [batch[i : i + size] for i in range(0, len(batch), size)]

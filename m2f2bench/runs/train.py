@@ -23,13 +23,8 @@ from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..core.written import Written
-<<<<<<< d942343102df60d7a944fbdbd63210ed2449e30d
 from ..datasets.base import Adapter, close_adapter, has_masks, questions_of
-from ..datasets.dataset import Dataset, frame_digests, spread
-=======
-from ..datasets.base import Adapter, close_adapter, questions_of
 from ..datasets.dataset import Dataset
->>>>>>> 30d63918529594cdb290d3656ab132b12917a87e
 from ..datasets.joined import joined
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
@@ -230,45 +225,6 @@ def language_data(
     return found
 
 
-<<<<<<< d942343102df60d7a944fbdbd63210ed2449e30d
-def _stage_identity(language: LanguageData | None, start: DetectorCard | None) -> list[Any]:
-    """Return what decides the weights of a later stage: settings, examples, and the weights that it starts from."""
-    if language is None or start is None:
-        return []
-    digest = hashlib.sha256()
-    for one in (*language.train, *language.val):
-        digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
-    weights = trained_weights(start)
-    return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
-
-
-def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:
-    """Return a hash, 16 hex digits, of the list of all frames and the digests of their pixels.
-
-    Of more than FINGERPRINT_FRAMES frames, that many are digested, spread evenly. An unreadable frame has no digest.
-    """
-    digest = hashlib.sha256()
-    frames = [*training, *validation]
-    for frame in frames:
-        digest.update(json.dumps([frame.id, frame.video, frame.label, frame.method, frame.identities]).encode())
-    chosen = spread(frames, FINGERPRINT_FRAMES)
-    for split in dict.fromkeys(frame.split for frame in chosen):  # two splits may use the same ids
-        found = frame_digests(dataset, [frame for frame in chosen if frame.split == split])
-        digest.update("\0".join([split, *found.values()]).encode())
-    return digest.hexdigest()[:16]
-
-
-def _identity(
-    card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, fingerprint: str, *more: Any
-) -> str:
-    """Return a hash of everything that decides the weights."""
-    content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
-    parts = [content, settings.content(), dataset.name, stage, fingerprint, __version__, *more]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-=======
->>>>>>> 30d63918529594cdb290d3656ab132b12917a87e
 def _finished(folder: Path, identity: str, resume: bool) -> bool:
     """Return whether this training is already finished. Raises DetectorError if the folder holds another one."""
     path = folder / RECORD

@@ -49,5 +49,5 @@ def training_identity(
 ) -> str:
     """Return a hash of everything that decides the weights."""
     content = card.model_dump(mode="json", exclude={"description", "licence", "reference", "training", "stages"})
-    parts = [content, settings.model_dump(mode="json"), dataset.name, stage, fingerprint, __version__, *more]
+    parts = [content, settings.content(), dataset.name, stage, fingerprint, __version__, *more]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

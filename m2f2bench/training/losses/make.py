@@ -19,6 +19,7 @@ LOSSES: dict[str, str] = {
     "core": "core:Core",
     "cross-entropy": "base:CrossEntropy",
     "effort": "effort:Effort",
+    "forada": "forada:Forada",
     "gend": "gend:GenD",
     "recce": "recce:Recce",
 }

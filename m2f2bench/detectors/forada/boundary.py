@@ -43,7 +43,7 @@ class BoundaryHead(nn.Module):
     def forward(self, queries: torch.Tensor, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """Return the boundary [B, S, S] of queries [B, Q, out], maps [B, d, g, g] and masks [B, S, S].
 
-        As in the authors' code the prediction is masked: only cells that the boundary of the true mask crosses are kept.
+        As in the authors' code, only cells that the boundary of the true mask crosses are kept.
         """
         products = torch.einsum("bqd,bdhw->bqhw", queries, self.xray_mlp(maps))
         cells = boundary_cells(masks, maps.shape[-1]).to(products.dtype)

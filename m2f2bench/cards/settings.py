@@ -98,7 +98,7 @@ class AugmentationSettings(Settings):
     """Range of the JPEG quality."""
 
 
-LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort"]
+LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "ucf"]
 
 
 class LossSettings(Settings):

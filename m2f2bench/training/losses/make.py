@@ -21,6 +21,7 @@ LOSSES: dict[str, str] = {
     "effort": "effort:Effort",
     "gend": "gend:GenD",
     "recce": "recce:Recce",
+    "ucf": "ucf:Ucf",
 }
 """The name on a card, to module and class."""
 

@@ -98,7 +98,7 @@ class AugmentationSettings(Settings):
     """Range of the JPEG quality."""
 
 
-LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada"]
+LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada", "lsda", "ucf"]
 
 
 class LossSettings(Settings):

@@ -44,7 +44,7 @@ class Network:
     uint8 image [H, W, 3] into an array of a fixed shape (in workers); `normalise` turns a stacked batch of these, on
     the device, into the model's input. Submodules named in `frozen` stay in eval mode, get no gradient and are in no
     checkpoint, so a backend that resumes must give them the same weights again; the final weights contain them.
-    Submodules in `training_only` are trained and in checkpoints, and not in the final weights: no score needs them.
+    Submodules named in `training_only` are the other way round: in the checkpoints, and not in the final weights.
     `metadata` goes into the weights file, `options` (JSON values) into the report and onto the trained detector's card,
     `notes` into the report. `settle` is called once, before the weights are written: it may change their form, but not
     what the model computes.
@@ -59,13 +59,13 @@ class Network:
     prepare: Callable[[Image], npt.NDArray[Any]]
     normalise: Callable[[torch.Tensor], torch.Tensor]
     frozen: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     settle: Callable[[], None] | None = None
     outputs: Callable[..., Rows] | None = None
     gives: tuple[str, ...] = ("logit",)
-    training_only: tuple[str, ...] = ()
     informed: bool = False
 
     def training_outputs(self, inputs: torch.Tensor, given: Given) -> Rows:
@@ -140,7 +140,11 @@ class _Detection(Objective[Part]):
         self.reader.fill([*job.train, *job.val])
 
     def tensors(self) -> Tensors:
-        prefixes = tuple(f"{name}." for name in self.network.frozen)
+        return self._without(self.network.frozen)
+
+    def _without(self, parts: tuple[str, ...]) -> Tensors:
+        """Return all tensors but those of some submodules."""
+        prefixes = tuple(f"{name}." for name in parts)
         return {name: value for name, value in self.module.state_dict().items() if not name.startswith(prefixes)}
 
     def close(self) -> None:
@@ -285,8 +289,7 @@ class _Detection(Objective[Part]):
         self.module.load_state_dict(best, strict=False)
         if self.network.settle is not None:
             self.network.settle()
-        apart = tuple(f"{name}." for name in self.network.training_only)
-        return {name: value for name, value in self.module.state_dict().items() if not name.startswith(apart)}
+        return self._without(self.network.training_only)
 
     def notes(self, progress: Progress) -> list[str]:
         how = "validation AUC" if progress.best_auc is not None else "validation loss"

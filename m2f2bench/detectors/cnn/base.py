@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -59,6 +60,8 @@ class Classifier(nn.Module, abc.ABC):
     """Name of the layer that gives the outputs."""
     spare: ClassVar[tuple[str, ...]] = ()
     """Beginnings of names in published files, beside whole parts, that no score depends on."""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules that the training alone has: `outputs` does not read them, and the trained weights are without."""
     fake_class: int = 1
     """Of two outputs, which one is fake."""
 
@@ -96,7 +99,10 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
 
     @classmethod
     def imagenet(cls, options: OptionsT) -> ImageNet | None:
-        """Return which weights of ImageNet fit the network, and where; None if there are none."""
+        """Return which weights of ImageNet fit the network, and where; None if there are none.
+
+        Parts that a network in training has, and that of inference does not, are among them.
+        """
         return None
 
     @classmethod
@@ -154,7 +160,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
         options, settings = cls.options(job.card), job.card.input
         with together(), own_draws():
             torch.manual_seed(job.settings.seed)
-            model = cls.starting(options, job.card)
+            model = cls.starting(options, job.card, cls.in_training(options, job))
         report = fit_network(
             job,
             Network(
@@ -162,6 +168,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
                 partial(resize, settings=settings),
                 Normalise(settings),
                 frozen=options.freeze,
+                training_only=model.training_only,
                 metadata={"architecture": job.card.backend, "input": str(settings)},
                 outputs=model.training_outputs,
                 gives=model.gives,
@@ -171,9 +178,17 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
         return report
 
     @classmethod
-    def starting(cls, options: OptionsT, card: DetectorCard) -> Classifier:
-        """Return the network that training starts from. Raises DetectorError in one line."""
-        model = cls.made(options, card.input.size)
+    def in_training(cls, options: OptionsT, job: TrainingJob) -> Classifier:
+        """Return the network that a job trains, with random weights: that of inference, or one with more parts."""
+        return cls.made(options, job.card.input.size)
+
+    @classmethod
+    def starting(cls, options: OptionsT, card: DetectorCard, model: Classifier | None = None) -> Classifier:
+        """Return the network that training starts from: `model`, or that of inference, with ImageNet's weights.
+
+        Raises DetectorError in one line.
+        """
+        model = model or cls.made(options, card.input.size)
         parts = dict(model.named_modules())
         for name in options.freeze:
             if name not in parts:
@@ -182,5 +197,6 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
             known = cls.imagenet(options)
             if known is None:
                 raise DetectorError(f"detector '{card.name}': no weights of ImageNet fit it: set pretrained to null")
-            load_pretrained(model, known, options.pretrained, card.folder)
+            own = replace(known, parts=tuple(part for part in known.parts if part in parts))
+            load_pretrained(model, own, options.pretrained, card.folder)
         return model

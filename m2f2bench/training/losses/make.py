@@ -22,6 +22,7 @@ LOSSES: dict[str, str] = {
     "forada": "forada:Forada",
     "gend": "gend:GenD",
     "recce": "recce:Recce",
+    "ucf": "ucf:Ucf",
 }
 """The name on a card, to module and class."""
 

@@ -22,6 +22,7 @@ from ...cards.settings import InputSettings, Settings
 from ...core.errors import DetectorError, near
 from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
+from ...training.losses.base import Given
 from ...training.processes import together
 from ..base import file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize
@@ -41,6 +42,8 @@ class ClassifierOptions(Settings):
     """Weights of ImageNet to train from: `hub` (by timm), a .safetensors or .pth file, or null (random)."""
     freeze: tuple[str, ...] = ()
     """Submodules that training leaves as they are."""
+    unhashed: ClassVar[frozenset[str]] = frozenset({"pretrained", "freeze"})
+    """Options that decide no score of a trained network."""
 
 
 class VariantOptions(ClassifierOptions):
@@ -77,6 +80,15 @@ class Classifier(nn.Module, abc.ABC):
     def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the outputs that `gives` names, each with a row for each image."""
         return {"logit": self(images)}
+
+    def informed_outputs(self, images: torch.Tensor, given: Given) -> dict[str, torch.Tensor]:
+        """Return the same, for a network that learns from labels, manipulations or masks: what is `given`."""
+        return self.training_outputs(images)
+
+    @property
+    def training_notes(self) -> tuple[str, ...]:
+        """Notes for the report of a training."""
+        return ()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake, [B]: an output, or the difference of two."""
@@ -147,7 +159,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
     @classmethod
     def hash(cls, path: Path, options: OptionsT, settings: InputSettings, fake: int | None = None) -> str:
         """Return 16 hex digits over what decides a score, with the variant in front of them if there are several."""
-        content = options.model_dump(mode="json", exclude={"pretrained", "freeze"})
+        content = options.model_dump(mode="json", exclude=set(options.unhashed))
         order = () if fake is None else (f"fake {fake}",)
         digits = file_fingerprint(path, cls.__qualname__, json.dumps(content, sort_keys=True), str(settings), *order)
         return f"{content['variant']}-{digits}" if "variant" in content else digits
@@ -170,8 +182,10 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
                 frozen=options.freeze,
                 training_only=model.training_only,
                 metadata={"architecture": job.card.backend, "input": str(settings)},
-                outputs=model.training_outputs,
+                notes=list(model.training_notes),
+                outputs=model.informed_outputs,
                 gives=model.gives,
+                informed=True,
             ),
         )
         report.input = settings

@@ -21,6 +21,7 @@ LOSSES: dict[str, str] = {
     "effort": "effort:Effort",
     "forada": "forada:Forada",
     "gend": "gend:GenD",
+    "lsda": "lsda:Lsda",
     "recce": "recce:Recce",
     "ucf": "ucf:Ucf",
 }

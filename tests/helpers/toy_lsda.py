@@ -29,7 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "paper": {"loss": {"name": "lsda"}},
     "release": {"loss": {"name": "lsda", "variant": "deepfakebench"}, "accumulation": 2},
     # Of the unreadable frame's part one process has no image.
-    "blanks": {"loss": {"name": "lsda"}, "batch_size": 2, "sam": 0.05, "epochs": 1},
+    "blanks": {"loss": {"name": "lsda"}, "batch_size": 2, "epochs": 1},
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import toy_ucf
 from torch import nn
 from toy_training import toy_job
 
@@ -28,6 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "effort": {"loss": {"name": "effort"}},
     # Of the unreadable frame's part one process has no image, and gathers none.
     "blanks": {"loss": {"name": "gend"}, "batch_size": 2},
+    **toy_ucf.TRAININGS,
 }
 
 
@@ -72,6 +74,11 @@ def train(out: Path, **values: Any) -> FitReport:
     return fit_network(job, network)
 
 
+def trained(out: Path, settings: dict[str, Any]) -> FitReport:
+    """Train with settings of TRAININGS, on the network and the frames that are made for their loss."""
+    return (toy_ucf.train if settings["loss"]["name"] == "ucf" else train)(out, **settings)
+
+
 if __name__ == "__main__":
     for name, settings in TRAININGS.items():
-        train(Path(sys.argv[1]) / name, **settings)
+        trained(Path(sys.argv[1]) / name, settings)

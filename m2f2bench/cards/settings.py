@@ -158,6 +158,8 @@ class TrainingSettings(Settings):
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
     """Frames per video for training, sampled uniformly; None for all."""
+    epoch_images: int | None = Field(default=None, ge=2)
+    """An epoch ends after this many images, of which each epoch draws others; None: about as many as there are."""
     seed: int = 0
     """Of initial weights, order and augmentation."""
     workers: int = Field(default=0, ge=0)
@@ -194,7 +196,7 @@ class TrainingSettings(Settings):
 
         A hash over it stays the one of a training from before there were these.
         """
-        later = {"loss", "views", "train_on", "source", "freeze", "ema", "sam"}
+        later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         found = self.model_dump(mode="json")
         kept = self.model_dump(mode="json", exclude_defaults=True)
         return {name: value for name, value in found.items() if name not in later or name in kept}

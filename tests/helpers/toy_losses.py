@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import toy_ucf
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 from toy_training import toy_job
@@ -36,6 +37,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "forada's blanks": {"loss": {"name": "forada"}, "batch_size": 2},
     # Of the unreadable frame's part one process has no image, and gathers none.
     "blanks": {"loss": {"name": "gend"}, "batch_size": 2},
+    **toy_ucf.TRAININGS,
 }
 
 
@@ -96,6 +98,11 @@ def train(out: Path, **values: Any) -> FitReport:
     return fit_network(job, network)
 
 
+def trained(out: Path, settings: dict[str, Any]) -> FitReport:
+    """Train with settings of TRAININGS, on the network and the frames that are made for their loss."""
+    return (toy_ucf.train if settings["loss"]["name"] == "ucf" else train)(out, **settings)
+
+
 if __name__ == "__main__":
     for name, settings in TRAININGS.items():
-        train(Path(sys.argv[1]) / name, **settings)
+        trained(Path(sys.argv[1]) / name, settings)

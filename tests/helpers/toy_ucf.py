@@ -20,8 +20,8 @@ from m2f2bench.training.network import Network, fit_network
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "ucf": {"loss": {"name": "ucf"}},
-    "ucf of deepfakebench": {"loss": {"name": "ucf", "variant": "deepfakebench"}, "sam": 0.05},
-    # The unreadable frame takes its partner along: one process has a pair, and the other none.
+    "ucf of deepfakebench": {"loss": {"name": "ucf", "variant": "deepfakebench"}, "accumulation": 2},
+    # The unreadable fake takes its real along: one process has a pair, and the other none.
     "ucf with blanks": {"loss": {"name": "ucf"}, "batch_size": 4},
 }
 
@@ -42,44 +42,61 @@ class Encoder(nn.Module):
 
 
 def paired(split: str, count: int) -> list[Frame]:
-    """Reals, and a fake of each person by the one or the other of two methods."""
+    """Reals, and fakes of the same people by two methods in turn; the last ones have the numbers before 14."""
+    pairs = zip(frames(count, 0, split), frames(0, 14, split)[-count:], strict=True)
     made = []
-    for one in frames(count, count, split):
-        number = int(one.id[-3:])
-        method = ("blend", "swap")[number % 2] if one.label else one.method
-        made.append(replace(one, identities=(f"{split}-{number}",), method=method))
+    for number, (real, fake) in enumerate(pairs):
+        people = (f"{split}-{number}",)
+        method = ("blend", "swap")[number % 2]
+        made += [replace(real, identities=people), replace(fake, identities=people, method=method)]
     return made
 
 
 def ucf_job(out: Path, **values: Any) -> TrainingJob:
-    """14 pairs, the fake of one unreadable: seven of each method."""
+    """Six pairs, three of each method, the last fake unreadable."""
     job = toy_job(out, **{"lr": 1e-3, "loss": {"name": "ucf"}, **values})
-    return replace(job, train=paired("train", 14), val=paired("val", 6))
+    return replace(job, train=paired("train", 6), val=paired("val", 6)[:-1])
 
 
-def small(job: TrainingJob, dropout: bool = True) -> ucf_training.UcfTraining:
+class LittleDecoder(nn.Module):
+    """In place of the decoder: one convolution, no dropout."""
+
+    def __init__(self) -> None:
+        """Make the layer."""
+        super().__init__()
+        self.last = nn.Conv2d(ucf.ADJUSTED, 3, 1)
+
+    def forward(self, content: torch.Tensor, forgery: torch.Tensor) -> torch.Tensor:
+        """Return [B, 3, 16h, 16w]."""
+        small: torch.Tensor = self.last(ucf_training.adain(content, forgery))
+        return small.tanh().repeat_interleave(16, 2).repeat_interleave(16, 3)
+
+
+def small(job: TrainingJob) -> ucf_training.UcfTraining:
     """The network of a job, with little encoders."""
     before = ucf.Xception, ucf_training.Xception
     ucf.Xception = ucf_training.Xception = Encoder  # type: ignore[misc, assignment]
     try:
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            model = ucf_training.UcfTraining(1, 0.0, len(method_numbers(job)))
+            return ucf_training.UcfTraining(1, 0.0, len(method_numbers(job)))
     finally:
         ucf.Xception, ucf_training.Xception = before  # type: ignore[misc]
-    if not dropout:
-        model.con_gan.dropout.p = 0.0
-    return model
 
 
-def train(out: Path, dropout: bool = False, **values: Any) -> FitReport:
-    """Train in float64, as `toy_losses.train`; without the decoder's dropout, which processes draw for themselves."""
+def train(out: Path, decodes: bool = False, **values: Any) -> FitReport:
+    """Train in float64, as `toy_losses.train`, with a little decoder; or in float32 with the real one."""
     torch.set_num_threads(1)
     job = ucf_job(out, **values)
-    model = small(job, dropout).double()
+    model, kind = small(job), torch.float32 if decodes else torch.float64
+    if not decodes:
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            model.con_gan = LittleDecoder()  # type: ignore[assignment]
+    model.to(kind)
     normalise = Normalise(job.card.input)
     prepare = partial(resize, settings=job.card.input)
-    network = Network(model, prepare, lambda images: normalise(images).double())
+    network = Network(model, prepare, lambda images: normalise(images).to(kind))
     network.outputs, network.gives = model.training_outputs, model.gives
     network.training_only = model.training_only
     return fit_network(job, network)

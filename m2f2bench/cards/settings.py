@@ -98,7 +98,7 @@ class AugmentationSettings(Settings):
     """Range of the JPEG quality."""
 
 
-LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort"]
+LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada", "lsda", "ucf"]
 
 
 class LossSettings(Settings):
@@ -107,7 +107,7 @@ class LossSettings(Settings):
     name: LossName = "cross-entropy"
     """Cross-entropy of real and fake, or the loss of a method, which its network must have the outputs for."""
     variant: Literal["paper", "deepfakebench"] = "paper"
-    """`paper`: as the paper has it; `deepfakebench`: as DeepfakeBench's code (or the authors' release, for Effort)."""
+    """`paper`: as the paper has it; `deepfakebench`: as DeepfakeBench's code (Effort, ForAda: the authors')."""
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
     """Weights of single terms, by name; the others have the method's own."""
 

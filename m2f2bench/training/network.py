@@ -24,7 +24,7 @@ from .freezing import freeze
 from .job import FitReport, Tensors, TrainingJob
 from .loader import Making, Part, Parts, part_loader, validation_part
 from .loop import fit
-from .losses.base import Rows
+from .losses.base import Given, Rows
 from .losses.make import method_numbers, training_loss
 from .losses.passing import LossPass
 from .objective import Objective, Progress, lr_factor, plateau_lr_factor
@@ -44,29 +44,35 @@ class Network:
     uint8 image [H, W, 3] into an array of a fixed shape (in workers); `normalise` turns a stacked batch of these, on
     the device, into the model's input. Submodules named in `frozen` stay in eval mode, get no gradient and are in no
     checkpoint, so a backend that resumes must give them the same weights again; the final weights contain them.
+    Submodules named in `training_only` are the other way round: in the checkpoints, and not in the final weights.
     `metadata` goes into the weights file, `options` (JSON values) into the report and onto the trained detector's card,
     `notes` into the report. `settle` is called once, before the weights are written: it may change their form, but not
     what the model computes.
 
     A loss other than cross-entropy reads `outputs`: it maps the same input, [R, ...], to tensors by name, each with a
     row for each input; `gives` names them before any is computed. `logit` [R] is always among them, and is what `model`
-    returns. The rows are real, fake, real, fake ... if the loss needs pairs.
+    returns. The rows are real, fake, real, fake ... if the loss needs pairs. With `informed` it gets, as a second
+    argument, what the loss gets (`Given`): for parts of the network that learn from labels, manipulations or masks.
     """
 
     model: nn.Module
     prepare: Callable[[Image], npt.NDArray[Any]]
     normalise: Callable[[torch.Tensor], torch.Tensor]
     frozen: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     settle: Callable[[], None] | None = None
-    outputs: Callable[[torch.Tensor], Rows] | None = None
+    outputs: Callable[..., Rows] | None = None
     gives: tuple[str, ...] = ("logit",)
+    informed: bool = False
 
-    def training_outputs(self, inputs: torch.Tensor) -> Rows:
+    def training_outputs(self, inputs: torch.Tensor, given: Given) -> Rows:
         """Return the outputs in training, by name."""
-        return {"logit": self.model(inputs).flatten()} if self.outputs is None else self.outputs(inputs)
+        if self.outputs is None:
+            return {"logit": self.model(inputs).flatten()}
+        return self.outputs(inputs, given) if self.informed else self.outputs(inputs)
 
 
 def fit_network(job: TrainingJob, network: Network) -> FitReport:
@@ -134,7 +140,11 @@ class _Detection(Objective[Part]):
         self.reader.fill([*job.train, *job.val])
 
     def tensors(self) -> Tensors:
-        prefixes = tuple(f"{name}." for name in self.network.frozen)
+        return self._without(self.network.frozen)
+
+    def _without(self, parts: tuple[str, ...]) -> Tensors:
+        """Return all tensors but those of some submodules."""
+        prefixes = tuple(f"{name}." for name in parts)
         return {name: value for name, value in self.module.state_dict().items() if not name.startswith(prefixes)}
 
     def close(self) -> None:
@@ -279,8 +289,7 @@ class _Detection(Objective[Part]):
         self.module.load_state_dict(best, strict=False)
         if self.network.settle is not None:
             self.network.settle()
-        found: Tensors = self.module.state_dict()
-        return found
+        return self._without(self.network.training_only)
 
     def notes(self, progress: Progress) -> list[str]:
         how = "validation AUC" if progress.best_auc is not None else "validation loss"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed
@@ -29,6 +29,9 @@ class SharedStatistics(TorchFunctionMode):
     (`torch.utils.checkpoint` raises an error for that, unless it is re-entrant).
     """
 
+    active: ClassVar[SharedStatistics | None] = None
+    """The context that the process is in."""
+
     def __init__(self, counted: bool = True) -> None:
         """With `counted` False this process's images take part in every exchange but not in the statistics.
 
@@ -37,6 +40,17 @@ class SharedStatistics(TorchFunctionMode):
         """
         super().__init__()
         self.counted = counted
+
+    def __enter__(self) -> SharedStatistics:
+        """Begin."""
+        super().__enter__()  # type: ignore[no-untyped-call]
+        SharedStatistics.active = self
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End."""
+        SharedStatistics.active = None
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None

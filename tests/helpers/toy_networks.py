@@ -51,7 +51,10 @@ FORADA = {
     "decoder_width": 10,
     "intra_after": 2,
     "intra_width": 6,
+    "contrast_after": [1, 2],
 }
+LSDA = {"teacher": "test_efficientnet", "real_encoder": "test_resnet"}
+"""Small encoders, of which there is one for each manipulation."""
 
 
 def trainable() -> dict[str, DetectorCard]:
@@ -85,6 +88,8 @@ def _small(card: DetectorCard, cls: type[Trainable]) -> dict[str, Any] | None:
         return None if options.get("mode") == "probe" else {"model": "test_resnet"}
     if issubclass(cls, ForadaDetector):
         return FORADA
+    if card.backend == "lsda":
+        options |= LSDA
     if issubclass(cls, ClassifierDetector):
         return options | ({"drop_path_rate": 0.0} if "drop_path_rate" in cls.Options.model_fields else {})
     return None

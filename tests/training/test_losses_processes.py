@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from toy_launch import launch
-from toy_losses import TRAININGS, train
+from toy_losses import TRAININGS, trained
 
 from m2f2bench.core.tensors import read_tensors
 
@@ -24,7 +24,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Path) -> None:
-    alone = train(tmp_path, **TRAININGS[name])
+    alone = trained(tmp_path, TRAININGS[name])
     report = json.loads((two / name / "fit.json").read_text())
     assert any(note.startswith(f"loss {TRAININGS[name]['loss']['name']} (") for note in report["notes"])
     assert len(report["curves"]) == len(alone.curves) == 2

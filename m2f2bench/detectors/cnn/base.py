@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -21,6 +22,7 @@ from ...cards.settings import InputSettings, Settings
 from ...core.errors import DetectorError, near
 from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob
+from ...training.losses.base import Given
 from ...training.processes import together
 from ..base import file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize
@@ -40,6 +42,8 @@ class ClassifierOptions(Settings):
     """Weights of ImageNet to train from: `hub` (by timm), a .safetensors or .pth file, or null (random)."""
     freeze: tuple[str, ...] = ()
     """Submodules that training leaves as they are."""
+    unhashed: ClassVar[frozenset[str]] = frozenset({"pretrained", "freeze"})
+    """Options that decide no score of a trained network."""
 
 
 class VariantOptions(ClassifierOptions):
@@ -59,6 +63,8 @@ class Classifier(nn.Module, abc.ABC):
     """Name of the layer that gives the outputs."""
     spare: ClassVar[tuple[str, ...]] = ()
     """Beginnings of names in published files, beside whole parts, that no score depends on."""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules that the training alone has: `outputs` does not read them, and the trained weights are without."""
     fake_class: int = 1
     """Of two outputs, which one is fake."""
 
@@ -74,6 +80,15 @@ class Classifier(nn.Module, abc.ABC):
     def training_outputs(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the outputs that `gives` names, each with a row for each image."""
         return {"logit": self(images)}
+
+    def informed_outputs(self, images: torch.Tensor, given: Given) -> dict[str, torch.Tensor]:
+        """Return the same, for a network that learns from labels, manipulations or masks: what is `given`."""
+        return self.training_outputs(images)
+
+    @property
+    def training_notes(self) -> tuple[str, ...]:
+        """Notes for the report of a training."""
+        return ()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake, [B]: an output, or the difference of two."""
@@ -96,7 +111,10 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
 
     @classmethod
     def imagenet(cls, options: OptionsT) -> ImageNet | None:
-        """Return which weights of ImageNet fit the network, and where; None if there are none."""
+        """Return which weights of ImageNet fit the network, and where; None if there are none.
+
+        Parts that a network in training has, and that of inference does not, are among them.
+        """
         return None
 
     @classmethod
@@ -151,7 +169,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
     @classmethod
     def hash(cls, path: Path, options: OptionsT, settings: InputSettings, fake: int | None = None) -> str:
         """Return 16 hex digits over what decides a score, with the variant in front of them if there are several."""
-        content = options.model_dump(mode="json", exclude={"pretrained", "freeze"})
+        content = options.model_dump(mode="json", exclude=set(options.unhashed))
         order = () if fake is None else (f"fake {fake}",)
         digits = file_fingerprint(path, cls.__qualname__, json.dumps(content, sort_keys=True), str(settings), *order)
         return f"{content['variant']}-{digits}" if "variant" in content else digits
@@ -164,7 +182,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
         options, settings = cls.options(job.card), job.card.input
         with together(), own_draws():
             torch.manual_seed(job.settings.seed)
-            model = cls.starting(options, job.card)
+            model = cls.starting(options, job.card, cls.in_training(options, job))
         report = fit_network(
             job,
             Network(
@@ -172,18 +190,29 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
                 partial(resize, settings=settings),
                 Normalise(settings),
                 frozen=options.freeze,
+                training_only=model.training_only,
                 metadata={"architecture": job.card.backend, "input": str(settings)},
-                outputs=model.training_outputs,
+                notes=list(model.training_notes),
+                outputs=model.informed_outputs,
                 gives=model.gives,
+                informed=True,
             ),
         )
         report.input = settings
         return report
 
     @classmethod
-    def starting(cls, options: OptionsT, card: DetectorCard) -> Classifier:
-        """Return the network that training starts from. Raises DetectorError in one line."""
-        model = cls.made(options, card.input.size)
+    def in_training(cls, options: OptionsT, job: TrainingJob) -> Classifier:
+        """Return the network that a job trains, with random weights: that of inference, or one with more parts."""
+        return cls.made(options, job.card.input.size)
+
+    @classmethod
+    def starting(cls, options: OptionsT, card: DetectorCard, model: Classifier | None = None) -> Classifier:
+        """Return the network that training starts from: `model`, or that of inference, with ImageNet's weights.
+
+        Raises DetectorError in one line.
+        """
+        model = model or cls.made(options, card.input.size)
         parts = dict(model.named_modules())
         for name in options.freeze:
             if name not in parts:
@@ -192,5 +221,6 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
             known = cls.imagenet(options)
             if known is None:
                 raise DetectorError(f"detector '{card.name}': no weights of ImageNet fit it: set pretrained to null")
-            load_pretrained(model, known, options.pretrained, card.folder)
+            own = replace(known, parts=tuple(part for part in known.parts if part in parts))
+            load_pretrained(model, own, options.pretrained, card.folder)
         return model

@@ -1,8 +1,7 @@
 """The student of LSDA (Yan et al., CVPR 2024): the part of the method that judges images.
 
 "Transcending Forgery Specificity with Latent Space Augmentation", arXiv 2311.11278. The teachers, the encoder of real
-faces and the fusion serve its training only, and that is not part of this package: the student is trained with
-cross-entropy.
+faces and the fusion serve its training only: `lsda_training`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from ...core.errors import DetectorError
+from ...training.job import TrainingJob
 from .base import Classifier, ClassifierDetector, ClassifierOptions
 from .efficientnet import MODEL, STRIDED, PaddedConv
 from .efficientnet import published_name as efficientnet_name
-from .pretrained import ImageNet
+from .pretrained import ImageNet, load_pretrained
 
 CHANNELS, WIDTH = 1792, 512
 """Channels of EfficientNet-B4's last maps, and the width of student and classifier."""
@@ -28,27 +29,43 @@ class LsdaStudent(Classifier):
     """
 
     head: ClassVar[str] = "classifier"
+    model: ClassVar[str] = MODEL
+    """timm's name of the backbone."""
 
     def __init__(self, outputs: int, drop_path_rate: float) -> None:
         """Make timm's network; `drop_path_rate` is that of its training."""
-        import timm
-
         super().__init__()
-        made: Any = timm.create_model(MODEL, pretrained=False, num_classes=0, drop_path_rate=drop_path_rate)
-        for name, zeros in STRIDED.items():
-            block = made.get_submodule(name)
-            block.conv_dw = PaddedConv(block.conv_dw, zeros)
-        self.backbone: nn.Module = made
+        self.backbone = b4(drop_path_rate)
         self.conv = nn.Conv2d(CHANNELS, WIDTH, 1)
         self.hidden = nn.Linear(WIDTH, WIDTH)
         self.classifier = nn.Linear(WIDTH, outputs)
 
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs, [B, 1 or 2]."""
-        maps: torch.Tensor = self.conv(self.backbone.forward_features(images))  # type: ignore[operator]
+        return self.judged(self.maps(images))
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return maps [B, 512, h, w]."""
+        found: torch.Tensor = self.conv(self.backbone.forward_features(images))  # type: ignore[operator]
+        return found
+
+    def judged(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return outputs, [B, 1 or 2], of maps."""
         hidden = nn.functional.leaky_relu(self.hidden(maps.mean((2, 3))))
         found: torch.Tensor = self.classifier(hidden)
         return found
+
+
+def b4(drop_path_rate: float) -> nn.Module:
+    """Return timm's EfficientNet-B4 without its last layer, padded as the authors' is."""
+    import timm
+
+    made: Any = timm.create_model(MODEL, pretrained=False, num_classes=0, drop_path_rate=drop_path_rate)
+    for name, zeros in STRIDED.items():
+        block = made.get_submodule(name)
+        block.conv_dw = PaddedConv(block.conv_dw, zeros)
+    found: nn.Module = made
+    return found
 
 
 def published_name(name: str) -> str:
@@ -65,6 +82,23 @@ class LsdaOptions(ClassifierOptions):
 
     drop_path_rate: float = 0.2
     """Share of residual branches that are left out in training, at the last block."""
+    teacher: str = MODEL
+    """With the loss `lsda`: timm's network for the encoder of each manipulation, from the weights of `pretrained`."""
+    real_encoder: str = MODEL
+    """timm's network for the encoder of reals; the paper has an iResNet-100 trained for face recognition (ArcFace)."""
+    real_weights: str | None = None
+    """What the real encoder starts from: `hub` (timm's weights), a .safetensors or .pth file, or null (random)."""
+    keeps_identity: tuple[str, ...] = ("Face2Face", "NeuralTextures")
+    """Manipulations whose fake shows the person of its real; for `variant: deepfakebench` of the loss."""
+    swaps_identity: tuple[str, ...] = ("Deepfakes", "FaceSwap", "FaceShifter")
+    """Manipulations whose fake shows another person."""
+    unhashed: ClassVar[frozenset[str]] = ClassifierOptions.unhashed | {
+        "teacher",
+        "real_encoder",
+        "real_weights",
+        "keeps_identity",
+        "swaps_identity",
+    }
 
 
 class LsdaDetector(ClassifierDetector[LsdaOptions]):
@@ -76,6 +110,43 @@ class LsdaDetector(ClassifierDetector[LsdaOptions]):
     def network(cls, options: LsdaOptions, size: int) -> LsdaStudent:
         """Return the student for any size."""
         return LsdaStudent(options.outputs, options.drop_path_rate)
+
+    @classmethod
+    def in_training(cls, options: LsdaOptions, job: TrainingJob) -> LsdaStudent:
+        """Return, for the loss `lsda`, the student with its teachers; for another, the student.
+
+        Raises DetectorError for an encoder that is none, and if the loss asks for identities that no option tells.
+        """
+        loss = job.settings.loss
+        if loss.name != "lsda":
+            return cls.network(options, job.card.input.size)
+        from ...training.losses.make import make_loss, method_numbers
+        from .lsda_training import LsdaTraining, Teaching, map_encoder
+
+        where, methods = f"detector '{job.card.name}'", list(method_numbers(job)) or ["made by the source"]
+        kinds = dict.fromkeys(options.keeps_identity, 1) | dict.fromkeys(options.swaps_identity, -1)
+        sides = [0, *(kinds.get(name, 0) for name in methods)] if make_loss(loss).pairs else []
+        if sides and not any(sides):
+            raise DetectorError(
+                f"{where}: loss 'lsda' (deepfakebench) compares identities, and no option says which manipulations "
+                f"keep them: name {', '.join(methods)} in keeps_identity or swaps_identity, or use the variant paper"
+            )
+
+        def encoder(name: str, weights: str | None, rate: float) -> nn.Module:
+            made = map_encoder(name, WIDTH, rate)
+            if weights is not None:
+                load_pretrained(made, ImageNet(name, ("backbone",), first="conv_stem.weight"), weights, job.card.folder)
+            return made
+
+        try:
+            real = encoder(options.real_encoder, options.real_weights, 0.0)
+            rate, source = options.drop_path_rate, options.pretrained
+            teaching = Teaching(real, lambda: encoder(options.teacher, source, rate), len(methods), WIDTH, sides)
+        except ValueError as error:
+            raise DetectorError(f"{where}: {error}") from None
+        start = f"from {options.real_weights}" if options.real_weights else "from random weights"
+        note = f"the real encoder is {options.real_encoder}, {start}: the paper has an iResNet-100 of ArcFace"
+        return LsdaTraining(options.outputs, rate, teaching, (note,))
 
     @classmethod
     def imagenet(cls, options: LsdaOptions) -> ImageNet:

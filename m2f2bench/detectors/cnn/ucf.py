@@ -1,7 +1,7 @@
 """UCF (Yan et al., "Uncovering Common Features", ICCV 2023): the part of it that judges an image.
 
-Its training takes images apart into content, method-specific and common forgery features, and puts them together again;
-that is three fifths of its published file, and no score depends on it.
+Its training (`ucf_training`) takes images apart into content, method-specific and common forgery features, and puts
+them together again; that is three fifths of its published file, and no score depends on it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ...training.job import TrainingJob
 from .base import Classifier, ClassifierDetector, ClassifierOptions
 from .layers import pooled
 from .pretrained import ImageNet
@@ -95,6 +96,16 @@ class UcfDetector(ClassifierDetector[UcfOptions]):
         return Ucf(options.outputs, options.dropout)
 
     @classmethod
+    def in_training(cls, options: UcfOptions, job: TrainingJob) -> Ucf:
+        """Return, for the loss `ucf`, a network with all parts of the paper; for another, that of inference."""
+        if job.settings.loss.name != "ucf":
+            return cls.network(options, job.card.input.size)
+        from ...training.losses.make import method_numbers
+        from .ucf_training import UcfTraining
+
+        return UcfTraining(options.outputs, options.dropout, len(method_numbers(job)))
+
+    @classmethod
     def imagenet(cls, options: UcfOptions) -> ImageNet:
-        """Return Cadene's Xception."""
-        return replace(IMAGENET, parts=("encoder_f",))
+        """Return Cadene's Xception, for each encoder."""
+        return replace(IMAGENET, parts=("encoder_f", "encoder_c"))

@@ -16,6 +16,7 @@ from ..network import NetworkDetector, Normalise, resize
 from ..tuned.backbones import Backbone, empty_backbone, open_backbone
 from ..tuned.options import BackboneSource, TransformersSource, TunedOptions
 from ..weights.load import load_weights
+from .boundary import BoundaryHead
 from .network import ForadaOptions, ForensicsAdapter
 
 ARCHITECTURE = "CLIPVisionModelWithProjection"
@@ -31,20 +32,24 @@ class ForadaDetector(NetworkDetector):
         clip = empty_backbone(clip_source(options), f"detector '{card.name}'").module
         model = ForensicsAdapter(clip, options, card.input.size)
         load_weights(model, path)
-        return cls(model, card.input, device, file_fingerprint(path, options.model_dump_json(), str(card.input)))
+        content = options.model_dump_json(exclude={"contrast_after"})
+        return cls(model, card.input, device, file_fingerprint(path, content, str(card.input)))
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
-        """Train everything but CLIP, with binary cross-entropy. Raises as `fit_network`."""
+        """Train everything but CLIP. Raises as `fit_network`, and DetectorError for layers that are not there."""
         from ...training.network import Network, fit_network
 
         done = finished_report(job)
         if done is not None:
             return done
         settings = job.card.input
+        options = forada_options(job.card)
         with together(), own_draws():
             torch.manual_seed(job.settings.seed)
-            model, clip = build(forada_options(job.card), job.card)
+            model, clip = build(options, job.card)
+            if job.settings.loss.name == "forada":
+                model.boundary = BoundaryHead(options)
         assert clip.source.transformers is not None
         network = Network(
             model=model,
@@ -53,6 +58,10 @@ class ForadaDetector(NetworkDetector):
             frozen=("clip",),
             metadata={"architecture": "forada", "input": str(settings)},
             options={"clip": clip.source.transformers.model_dump(mode="json")},
+            outputs=model.training_outputs,
+            gives=model.gives,
+            training_only=() if model.boundary is None else ("boundary",),
+            informed=True,
         )
         return fit_network(job, network)
 

@@ -2,13 +2,13 @@
 
 The authors' code builds the layers that carry CLIP's features into the side network anew, with random weights, in each
 forward pass: they are neither trained nor in a file. They are left out here. Tensors of the side network and of the
-head have the names of the authors' files.
+head have the names of the authors' files. What predicts the blending boundary serves training alone: `boundary.py`.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -19,6 +19,10 @@ from ...cards.settings import Settings
 from ...core.errors import DetectorError
 from ..tuned.network import TokenMap
 from ..tuned.options import TransformersSource
+
+if TYPE_CHECKING:
+    from ...training.losses.base import Given, Rows
+    from .boundary import BoundaryHead
 
 BLOCKED = -100.0
 """What the authors add to the attention that is not allowed."""
@@ -47,6 +51,19 @@ class ForadaOptions(Settings):
     """The bottleneck is added after this many layers of CLIP."""
     intra_width: int = Field(default=192, ge=1)
     """Inner width of that bottleneck."""
+    contrast_after: tuple[int, ...] = (4, 5, 6)
+    """The loss `forada` compares the patches of the side network after these layers; no score depends on it."""
+
+
+class Seen(NamedTuple):
+    """What comes out of the side network."""
+
+    queries: torch.Tensor
+    """As they are compared with patches, [B, Q, decoder_width]."""
+    maps: torch.Tensor
+    """The patches after the last layer, [B, side_width, g, g]."""
+    patches: list[torch.Tensor]
+    """The patches after the layers that were asked for, each [B, g², side_width]."""
 
 
 class Perceptron(nn.Module):
@@ -77,10 +94,10 @@ class MaskDecoder(nn.Module):
         self.bias_scaling = nn.Linear(1, 1)
 
     def forward(self, queries: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-        """Return biases [B, heads, Q, h · w] for queries [B, Q, d] and maps [B, d, h, w]."""
+        """Return biases [B, heads, Q, h · w] for the outputs of `query_mlp`, [B, Q, out], and maps [B, d, h, w]."""
         keys = self.attn_mlp(maps).flatten(2)
         keys = keys.view(len(maps), self.heads, -1, keys.shape[-1])
-        products = torch.einsum("bqd,bhdn->bhqn", self.query_mlp(queries), keys)
+        products = torch.einsum("bqd,bhdn->bhqn", queries, keys)
         biases: torch.Tensor = self.bias_scaling(products[..., None])
         return biases[..., 0]
 
@@ -124,18 +141,29 @@ class Adapter(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return attention biases [B, heads, Q, g²] for images [B, 3, S, S], g = S / 16."""
+        return self.biases(self.seen(pixels))
+
+    def biases(self, seen: Seen) -> torch.Tensor:
+        """Return attention biases [B, heads, Q, g²]."""
+        found: torch.Tensor = self.mask_decoder(seen.queries, seen.maps)
+        return found
+
+    def seen(self, pixels: torch.Tensor, after: tuple[int, ...] = ()) -> Seen:
+        """Return queries and maps for images [B, 3, S, S], and the patches after the layers `after` (from 1)."""
         maps = self.patch_conv(pixels)
         grid, count = maps.shape[-1], self.query_embed.shape[1]
         places = torch.cat([self.query_pos_embed, self.vit_model.positions(grid)], dim=1)
         tokens = torch.cat([self.query_embed.expand(len(maps), -1, -1), maps.flatten(2).transpose(1, 2)], dim=1)
         x = self.ln_pre(tokens + places)
-        blocks = list(self.vit_model.blocks)
-        for block in blocks[:-1]:
-            x = block(x) + places
-        x = blocks[-1](x)
+        last, kept = len(self.vit_model.blocks), []
+        for number, block in enumerate(self.vit_model.blocks, start=1):
+            x = block(x)
+            if number in after:
+                kept.append(x[:, count:])
+            if number < last:
+                x = x + places
         patches = x[:, count:].transpose(1, 2).reshape(len(x), -1, grid, grid)
-        biases: torch.Tensor = self.mask_decoder(x[:, :count], patches)
-        return biases
+        return Seen(self.mask_decoder.query_mlp(x[:, :count]), patches, kept)
 
 
 class Intra(nn.Module):
@@ -145,10 +173,11 @@ class Intra(nn.Module):
         super().__init__()
         self.conv_first, self.conv_second = nn.Conv1d(width, hidden, 1), nn.Conv1d(hidden, width, 1)
 
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Return what is added to patches [B, N, d]."""
-        found: torch.Tensor = self.conv_second(F.relu(self.conv_first(patches.transpose(1, 2))))
-        return found.transpose(1, 2) * INTRA_SHARE
+    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is added to patches [B, N, d], and the bottleneck's inner maps [B, hidden, N]."""
+        inner = F.relu(self.conv_first(patches.transpose(1, 2)))
+        found: torch.Tensor = self.conv_second(inner)
+        return found.transpose(1, 2) * INTRA_SHARE, inner
 
 
 class Head(nn.Module):
@@ -202,31 +231,64 @@ class ForensicsAdapter(nn.Module):
                 "the last one it has no effect"
             )
         self.clip, self.options = clip.requires_grad_(False), options
+        self.boundary: BoundaryHead | None = None
+        """What predicts the blending boundary; set for a training with the loss `forada`, in no file of weights."""
         self.adapter = Adapter(options, config.num_attention_heads)
         self.intra = Intra(config.hidden_size, options.intra_width)
         self.head = Head(options.queries, config.projection_dim)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the logit of fake [B]."""
-        tokens = self.class_tokens(pixels)
+        return self.logit(self.class_tokens(pixels, self.adapter(pixels))[0])
+
+    def logit(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logit of fake [B] of class tokens [B, Q, d]."""
         logits: torch.Tensor = self.head(F.normalize(self.clip.visual_projection(tokens), dim=-1))
         return logits
 
-    def class_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the copies of CLIP's class token [B, Q, d] after all layers; each has an attention of its own."""
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the outputs in training."""
+        return ("logit",) if self.boundary is None else ("logit", "boundary", "patches", "clip_patches")
+
+    def training_outputs(self, pixels: torch.Tensor, given: Given) -> Rows:
+        """Return what `gives` names.
+
+        `boundary` [B, S, S] is the predicted blending boundary; `patches` [B, layers, g², side_width] are those of the
+        side network after the layers of `contrast_after`; `clip_patches` [B, g², intra_width] CLIP's, in its
+        bottleneck.
+        """
+        if self.boundary is None:
+            return {"logit": self(pixels)}
+        assert given.masks is not None
+        seen = self.adapter.seen(pixels, self.options.contrast_after)
+        tokens, inner = self.class_tokens(pixels, self.adapter.biases(seen))
+        return {
+            "logit": self.logit(tokens),
+            "boundary": self.boundary(seen.queries, seen.maps, given.masks),
+            "patches": torch.stack(seen.patches, dim=1),
+            "clip_patches": inner.transpose(1, 2),
+        }
+
+    def class_tokens(self, pixels: torch.Tensor, biases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the copies of CLIP's class token [B, Q, d] after all layers, and the bottleneck's inner maps.
+
+        Each copy has an attention of its own, by its `biases` [B, heads, Q, N].
+        """
         vision, count = self.clip.vision_model, self.options.queries
         side = vision.config.image_size
         small = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
         tokens = vision.pre_layrnorm(vision.embeddings(small))
         x = torch.cat([tokens[:, :1].expand(-1, count, -1), tokens], dim=1)
-        mask = self.attention_mask(self.adapter(pixels))
+        mask, inner = self.attention_mask(biases), biases
         for number, layer in enumerate(vision.encoder.layers, start=1):
             x = layer(x, mask)
             if number == self.options.intra_after:
                 first = count + 1
-                x = torch.cat([x[:, :first], x[:, first:] + self.intra(x[:, first:])], dim=1)
+                added, inner = self.intra(x[:, first:])
+                x = torch.cat([x[:, :first], x[:, first:] + added], dim=1)
         found: torch.Tensor = vision.post_layernorm(x[:, :count])
-        return found
+        return found, inner
 
     def attention_mask(self, biases: torch.Tensor) -> torch.Tensor:
         """Return what is added to the attention [B, heads, T, T] of Q copies, the class token and N patches.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed
 
+from ..sharing import SharedStatistics
 from .base import Rows
 
 
@@ -37,3 +40,60 @@ def gather_rows(rows: Rows) -> tuple[Rows, int]:
     columns = torch.split(torch.cat(parts), [shape.numel() for shape in shapes.values()], dim=1)
     joined = {name: part.reshape(len(part), *shapes[name]) for name, part in zip(shapes, columns, strict=True)}
     return joined, sum(counts[:rank])
+
+
+def exchange_rows(rows: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Return the rows of all processes, in the order of their ranks, and the number of this process's first row.
+
+    For networks that mix the images of a batch. `rows` [R, ...] have one width in all processes, and a gradient: that
+    of a row is the sum over all processes that use it. Inside `SharedStatistics` every process must call it, and run
+    backward; one whose images do not count has none of the rows, and 0 for a first one. Outside of it there is one
+    process.
+    """
+    statistics = SharedStatistics.active
+    if statistics is None:
+        return rows, 0
+    wide = rows if rows.dtype == torch.float64 else rows.float()
+    size = torch.tensor([len(rows) if statistics.counted else 0], device=rows.device)
+    sizes = [torch.empty_like(size) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(sizes, size)
+    counts = [int(one) for one in torch.cat(sizes).tolist()]
+    found: torch.Tensor = _Exchanged.apply(wide.contiguous(), counts)
+    return found, sum(counts[: torch.distributed.get_rank()]) if statistics.counted else 0
+
+
+def shared_generator(device: torch.device) -> torch.Generator:
+    """Return a generator that draws the same in all processes: its seed is drawn in the first of them.
+
+    `device` is where the processes exchange tensors; the generator is the CPU's. Inside `SharedStatistics` every
+    process must call it.
+    """
+    seed = torch.randint(1 << 62, (1,))
+    if SharedStatistics.active is not None:
+        seed = seed.to(device)
+        torch.distributed.broadcast(seed, 0)
+    return torch.Generator().manual_seed(int(seed))
+
+
+class _Exchanged(torch.autograd.Function):
+    """Rows of all processes, of which process i has `counts[i]`; each gets back its own rows' gradients, summed."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
+        """Return [N, ...] for this process's `rows` [R, ...], of which those beyond its count are left out."""
+        rank = torch.distributed.get_rank()
+        ctx.first, ctx.count, ctx.rows = sum(counts[:rank]), counts[rank], len(rows)
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
+        padded[: ctx.count] = rows[: ctx.count]
+        found = [torch.empty_like(padded) for _ in counts]
+        torch.distributed.all_gather(found, padded)
+        return torch.cat([one[:count] for one, count in zip(found, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        """Return the gradient of this process's rows."""
+        total = grad.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        own = total.new_zeros(ctx.rows, *total.shape[1:])
+        own[: ctx.count] = total[ctx.first : ctx.first + ctx.count]
+        return own, None

@@ -19,8 +19,11 @@ LOSSES: dict[str, str] = {
     "core": "core:Core",
     "cross-entropy": "base:CrossEntropy",
     "effort": "effort:Effort",
+    "forada": "forada:Forada",
     "gend": "gend:GenD",
+    "lsda": "lsda:Lsda",
     "recce": "recce:Recce",
+    "ucf": "ucf:Ucf",
 }
 """The name on a card, to module and class."""
 

@@ -24,12 +24,12 @@ class LossPass:
     def __init__(
         self,
         loss: TrainingLoss,
-        outputs: Callable[[torch.Tensor], Rows],
+        outputs: Callable[[torch.Tensor, Given], Rows],
         model: nn.Module,
         accelerator: Any,
         views: int,
     ) -> None:
-        """`outputs` maps inputs [R, ...] to what `loss` needs, by name."""
+        """`outputs` maps inputs [R, ...], and what is given beside them, to what `loss` needs, by name."""
         self.loss, self.outputs, self.model = loss, outputs, model
         self.accelerator, self.views = accelerator, views
         self.device: torch.device = accelerator.device
@@ -40,9 +40,9 @@ class LossPass:
         The value is this process's share of the sum; the gradient is that of the whole part with respect to its own
         images. With several processes all of them must call it; one without images gives blank `inputs` and no part.
         """
-        with self.accelerator.autocast():
-            made = {name: value for name, value in self.outputs(inputs).items() if name in self.loss.needs}
         given = self._given(inputs, part)
+        with self.accelerator.autocast():
+            made = {name: value for name, value in self.outputs(inputs, given).items() if name in self.loss.needs}
         rows = self.loss.reduced(made, given)
         rows = {name: value if value.dtype == torch.float64 else value.float() for name, value in rows.items()}
         nothing = sum(value.sum() for value in rows.values()) * 0.0

@@ -72,10 +72,11 @@ class Landmarks:
             raise FrameError(frame.id, *failed)
         return self._points.get(key)
 
-    @property
-    def any(self) -> bool:
-        """Whether any frame has landmarks, good or bad."""
-        return bool(self._points or self._failed)
+    @classmethod
+    def of(cls, adapter: Adapter, frames: Sequence[Frame]) -> Landmarks | None:
+        """Return the landmarks of all frames; None if no frame has any, good or bad."""
+        found = cls(adapter, frames)
+        return found if found._points or found._failed else None
 
     def digest(self) -> str:
         """Return 16 hex digits over all landmarks, for the identity of what is made with them."""

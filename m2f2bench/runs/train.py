@@ -131,6 +131,12 @@ def _planned(
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
     place = cropped.on(load_dataset(dataset))
     settings, training, validation, language, begun = _data(card, place, stage, start, seed)
+    length = cls.clip_frames(card)
+    if length > 1 and settings.source is not None:
+        raise CardError(
+            f"detector '{card.name}': training.source '{settings.source.name}' makes samples of single frames, and "
+            f"the detector judges clips of {length}: remove the source"
+        )
     if is_main_process():
         announce(place, "train", training)
     fingerprint = data_fingerprint(place, training, validation)
@@ -140,8 +146,9 @@ def _planned(
             f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
             "start again without --resume"
         )
-    length = cls.clip_frames(card)
-    landmarks = _landmarks(card, settings, place, stage, [*training, *validation], length)
+    landmarks = None
+    if settings.source is not None and stage == "detector" and has_landmarks(place.adapter):
+        landmarks = Landmarks.of(place.adapter, [*training, *validation])
     known = [] if landmarks is None else [f"landmarks {landmarks.digest()}"]
     more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code]), *known]
     identity = training_identity(card, settings, place, stage, fingerprint, *more)
@@ -167,24 +174,6 @@ def _planned(
         language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)
-
-
-def _landmarks(
-    card: DetectorCard, settings: TrainingSettings, dataset: Dataset, stage: str, frames: list[Frame], length: int
-) -> Landmarks | None:
-    """Return the landmarks of the frames for a source that makes samples of them; None without such a source.
-
-    Raises CardError for a source and a detector of clips, of `length` frames.
-    """
-    if settings.source is None or stage != "detector":
-        return None
-    if length > 1:
-        raise CardError(
-            f"detector '{card.name}': training.source '{settings.source.name}' makes samples of single frames, and "
-            f"the detector judges clips of {length}: remove the source"
-        )
-    found = Landmarks(dataset.adapter, frames) if has_landmarks(dataset.adapter) else None
-    return found if found is not None and found.any else None
 
 
 def _data(

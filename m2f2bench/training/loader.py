@@ -80,7 +80,7 @@ def augment_both(
     if shift < settings.shift_p:
         pixels = shifted(pixels, rng.uniform(-settings.shift, settings.shift, 3))
     if hue < settings.hue_p:
-        pixels = hsv(pixels, *rng.uniform(-settings.hue, settings.hue, 3))
+        pixels = hsv(pixels, *rng.uniform(-settings.hue, settings.hue, 3)).copy()
     if quality is not None:
         pixels = np.array(_jpeg(PillowImage.fromarray(pixels), quality), dtype=np.uint8)
     found = None if where is None else np.array(where, dtype=np.float32)

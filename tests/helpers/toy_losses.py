@@ -6,14 +6,17 @@ torchrun --nproc_per_node 2 tests/helpers/toy_losses.py OUT
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from toy_training import toy_job
+from toy_training import read, toy_job
 
+from m2f2bench.core.records import Frame
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.detectors.tuned.svd import SVDLinear
 from m2f2bench.training.job import FitReport
@@ -28,6 +31,13 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "effort": {"loss": {"name": "effort"}},
     # Of the unreadable frame's part one process has no image, and gathers none.
     "blanks": {"loss": {"name": "gend"}, "batch_size": 2},
+    "self-blended": {
+        "loss": {"name": "gend"},
+        "train_on": "real",
+        "source": {"name": "self-blended"},
+        "schedule": "linear",
+        "augmentation": {"flip_p": 0.5, "rotate_p": 0.5, "hue_p": 0.5, "shift_p": 0.5, "erase_p": 0.3, "jpeg_p": 0.3},
+    },
 }
 
 
@@ -58,10 +68,24 @@ class Small(nn.Module):
         return self.training_outputs(x)["logit"]
 
 
+def large(frame: Frame) -> Any:
+    """Pixels of 66x64."""
+    return np.kron(read(frame), np.ones((2, 2, 1), np.uint8))[:66, :64]
+
+
+def landmarks(frame: Frame) -> Any:
+    """Five points of a face; one real's lie outside its picture, and one has none."""
+    far = 500.0 if frame.id == "train-real-003" else 0.0
+    return None if frame.id == "train-real-004" else np.array([[20, 25], [44, 25], [32, 36], [23, 46], [41, 46]]) + far
+
+
 def train(out: Path, **values: Any) -> FitReport:
     """Train in float64: what is left of a difference is no rounding error that has grown."""
     torch.set_num_threads(1)
     job = toy_job(out, **{"lr": 1e-3, **values})
+    if "source" in values:
+        reals = [[frame for frame in one if frame.label == 0] for one in (job.train, job.val)]
+        job = replace(job, train=reals[0], val=reals[1], read=large, landmarks=landmarks)
     normalise = Normalise(job.card.input)
     with torch.random.fork_rng():
         torch.manual_seed(1)

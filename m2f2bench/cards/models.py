@@ -203,6 +203,16 @@ class TrainStep(Settings):
     """The name of a detector's card."""
     dataset: str
     """The name of the dataset's card; its split `train` is learned from."""
+    quick: bool = False
+    """Whether the card's training is scaled to minutes, as by `train --quick`; the row is then `NAME-quick`."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of several trainings, which are one row of the board; empty: one training, with the card's seed."""
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {list(self.seeds)}: give each seed once")
+        return self
 
 
 class LeaderboardCard(Card):

@@ -178,6 +178,8 @@ class TrainingSettings(Settings):
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
     """Frames per video for training, sampled uniformly; None for all."""
+    epoch_images: int | None = Field(default=None, ge=2)
+    """An epoch ends after this many images, of which each epoch draws others; None: about as many as there are."""
     seed: int = 0
     """Of initial weights, order and augmentation."""
     workers: int = Field(default=0, ge=0)
@@ -214,7 +216,7 @@ class TrainingSettings(Settings):
 
         A hash over it stays the one of a training from before there were these.
         """
-        found = _without(self, {"loss", "views", "train_on", "source", "freeze", "ema", "sam"})
+        found = _without(self, {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"})
         steps = ("rotate", "shift", "hue", "erase")
         found["augmentation"] = _without(self.augmentation, {*steps, *(f"{one}_p" for one in steps)})
         return found

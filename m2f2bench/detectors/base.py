@@ -148,6 +148,11 @@ class Trainable(Detector):
     stages: ClassVar[tuple[str, ...]] = ("detector",)
 
     @classmethod
+    def takes_size(cls, card: DetectorCard, size: int) -> bool:
+        """Return whether the network of a card can be trained on pictures of `size` pixels; here, only on its own."""
+        return size == card.input.size
+
+    @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
         """Return a hash of what decides a stage's weights (another model's files) besides card, data and settings."""
         return ""

@@ -109,6 +109,11 @@ class TimmDetector(NetworkDetector):
         return cls(model, settings, device, file_fingerprint(path, *identity))
 
     @classmethod
+    def takes_size(cls, card: DetectorCard, size: int) -> bool:
+        """Return whether that is the card's size, or timm says that the network takes any."""
+        return size == card.input.size or any_size(_options(card))
+
+    @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Fine-tune with the training loop, or fit the probe on unaugmented training frames."""
         options = _options(job.card)
@@ -174,6 +179,11 @@ def _configuration(options: TimmSource) -> dict[str, Any]:
         raise _unmakeable(options, error) from None
     made: Any = known.to_dict() if known is not None else classifier(options, classes=1).pretrained_cfg
     return dict(made)
+
+
+def any_size(options: TimmSource) -> bool:
+    """Return whether timm's configuration of the architecture leaves the size of its pictures open."""
+    return not _configuration(options).get("fixed_input_size", False) and "img_size" not in options.model_kwargs
 
 
 def _unmakeable(options: TimmSource, error: Exception) -> DetectorError:

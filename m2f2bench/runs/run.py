@@ -154,12 +154,12 @@ def run(
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
     settings = Settings(batch_size, workers, export)
-    results = Results(card=card, seeds=several)
+    results = Results(card=card, seeds=several or (card is not None and any(step.seeds for step in card.train)))
     prepared = [job.prepare(folder, settings) for job in jobs]
     names: set[str] = set()
     failed: list[NothingJudged] = []
-    for reference in chosen:
-        detector = mapping_detector(trained.get(str(reference), reference), device, cam, cam_layer)
+    for reference in [own for one in chosen for own in trained.get(str(one), [one])]:
+        detector = mapping_detector(reference, device, cam, cam_layer)
         if detector.card.name in names:
             raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
         names.add(detector.card.name)
@@ -301,15 +301,21 @@ def _label(key: str, dataset: Dataset) -> str:
 
 def _train_first(
     card: LeaderboardCard, chosen: list[Any], folder: Path, device: str, cropped: Wanted
-) -> dict[str, str]:
-    """Carry out a suite's training steps for the chosen detectors; a name → the folder of the trained detector."""
-    trained = {}
+) -> dict[str, list[str | DetectorCard]]:
+    """Carry out a suite's training steps for the chosen detectors; a name → folders or cards of the trained ones."""
+    trained: dict[str, list[str | DetectorCard]] = {}
     for step in card.train:
         if step.detector not in chosen:
             continue
         place = folder / "trained" / step.detector
         log.info("%s: training %s on %s, unless it is already trained", card.name, step.detector, step.dataset)
         how: dict[str, Any] = {"crop": cropped.crop, "finder": cropped.finder, "faces": cropped.rule}
-        train(step.detector, step.dataset, out=place, resume=True, device=device, **how)
-        trained[step.detector] = str(place)
+        how |= {"resume": True, "device": device, "quick": step.quick}
+        if not step.seeds:
+            train(step.detector, step.dataset, out=place, **how)
+            trained[step.detector] = [str(place)]
+            continue
+        for seed in step.seeds:
+            train(step.detector, step.dataset, out=place / f"seed{seed}", seed=seed, **how)
+        trained[step.detector] = list(trainings_at(f"{place}/seed*"))
     return trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -10,6 +11,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from ..cards.models import DatasetCard, DetectorCard, read_card
+from ..cards.quick import SIZE, quick_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
@@ -61,6 +63,7 @@ def train(
     crop: str | Path | CropCard | None = None,
     finder: str | FaceFinder = FINDER,
     faces: str = LARGEST,
+    quick: bool = False,
 ) -> TrainedCard:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
@@ -68,8 +71,9 @@ def train(
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or a part of `train` with other identities; `test` is never read. With `resume` an
     interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` replaces the
-    card's. With `crop` faces are found in a dataset of scenes, and their crops are learned from, see `run`. While a
-    training goes on, a second one into its folder is refused.
+    card's. With `crop` faces are found in a dataset of scenes, and their crops are learned from, see `run`. With
+    `quick` the card's training is scaled to minutes on two cores, see `cards.quick`, and the detector is `NAME-quick`.
+    While a training goes on, a second one into its folder is refused.
 
     The stages after `detector` learn from the dataset's questions and answers, as the card's `stages` say. They start
     from the result of the stage before: `start` is its folder, by default `detector` itself if that is trained.
@@ -78,7 +82,7 @@ def train(
     join(device)
     with together():
         cropped = Wanted.of(crop, finder, faces)
-        planned = _planned(detector, dataset, stage, start, out, resume, device, seed, cropped)
+        planned = _planned(detector, dataset, stage, start, out, resume, device, seed, cropped, quick)
         job = planned.job
         finished = _finished(job.out, job.identity, resume)
     agreed(
@@ -93,11 +97,13 @@ def train(
             finished = _finished(job.out, job.identity, resume)  # by another process, until now
             planned.source.check(job.out)
         if not finished:
+            began = time.monotonic()
             report = planned.backend.fit(job)
+            seconds = report.earlier_seconds + time.monotonic() - began
             with together():
                 close_adapter(planned.dataset.adapter)
                 if is_main_process():
-                    _write(planned, report)
+                    _write(planned, report, seconds)
     return TrainedCard(job.out / CARD)
 
 
@@ -122,13 +128,10 @@ def _planned(
     device: str,
     seed: int | None,
     cropped: Wanted,
+    quick: bool,
 ) -> _Planned:
     """Return the training for the arguments of `train`."""
-    card, cls = detector_card(detector)
-    if not issubclass(cls, Trainable):
-        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
-    if stage not in cls.stages:
-        raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
+    card, cls = _trainable(detector, stage, quick)
     place = cropped.on(load_dataset(dataset))
     settings, training, validation, language, begun = _data(card, place, stage, start, seed)
     length = cls.clip_frames(card)
@@ -174,6 +177,20 @@ def _planned(
         language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)
+
+
+def _trainable(detector: str | DetectorCard, stage: str, quick: bool) -> tuple[DetectorCard, type[Trainable]]:
+    """Return the card to train, with `quick` scaled down, and its backend. Raises DetectorError."""
+    card, cls = detector_card(detector)
+    if not issubclass(cls, Trainable):
+        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
+    if stage not in cls.stages:
+        raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
+    if quick and stage != "detector":
+        raise DetectorError(
+            f"--quick is for stage detector: for stage {stage} set `max_steps` in stages.{stage} of the card"
+        )
+    return (quick_card(card, cls.takes_size(card, SIZE)) if quick else card), cls
 
 
 def _data(
@@ -296,7 +313,7 @@ class _Source:
                 temporary.write_bytes(self.content)
 
 
-def _write(planned: _Planned, report: FitReport) -> None:
+def _write(planned: _Planned, report: FitReport, seconds: float) -> None:
     job, dataset, source = planned.job, planned.dataset, planned.source
     card, out = job.card, job.out
     before = [*([job.start] if job.start is not None else []), card]
@@ -330,6 +347,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "data_fingerprint": planned.fingerprint,
         "n_train": _counts(job.train),
         "n_val": _counts(job.val),
+        "seconds": round(seconds, 1),
         "val_auc": report.val_auc,
         "curves": report.curves,
         "notes": report.notes,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic
@@ -81,6 +82,7 @@ class _Training(Generic[B]):
         self.objective, self.job, self.settings = objective, objective.job, objective.settings
         self.accelerator = accelerator
         self.progress = Progress(self.job.identity, self.settings.accumulation)
+        self.began, self.earlier = time.monotonic(), 0.0
         self.shared = objective.shared = share_network(accelerator, objective)
         self.best: Tensors | None = None
         ema = objective.optimizing.ema
@@ -126,6 +128,7 @@ class _Training(Generic[B]):
                 tensors = checkpoint.optimizer.pop("live")
             self.shared.restore(tensors, checkpoint.optimizer)
             self.best = checkpoint.best
+            self.earlier = self.progress.seconds
         return self.progress
 
     def _step(self, advance: Advance) -> None:
@@ -319,6 +322,7 @@ class _Training(Generic[B]):
         tensors, optimizer = self.shared.state()
         if self.average is not None:
             optimizer, tensors = {**optimizer, "live": tensors}, self.average.values
+        self.progress.seconds = self.earlier + time.monotonic() - self.began
         with together():
             if self.accelerator.is_main_process:
                 checkpoint = Checkpoint(tensors, None, optimizer, dataclasses.asdict(self.progress))
@@ -330,6 +334,7 @@ class _Training(Generic[B]):
         objective, progress, out = self.objective, self.progress, self.job.out
         tensors = objective.finish(progress, self.best)
         report = FitReport(out / WEIGHTS, progress.best_auc, progress.curves, objective.network.options, self._notes())
+        report.earlier_seconds = self.earlier
         with together():
             if self.accelerator.is_main_process:
                 self._check_weights(tensors)

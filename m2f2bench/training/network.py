@@ -301,9 +301,9 @@ def _chosen_by(source: Source | None) -> str:
 
 def _plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
     """Return what the batches of a job are made of. Raises DataError for a missing class, and for missing pairs."""
-    size, seed = job.settings.batch_size, job.settings.seed
+    size, seed, images = job.settings.batch_size, job.settings.seed, job.settings.epoch_images
     if source is not None:
-        return Alone(len(job.train), size, len(source.labels), seed)
+        return Alone(len(job.train), size, len(source.labels), seed, images)
     if pairs:
-        return Pairs(job.train, size, seed)
-    return Balanced([frame.label for frame in job.train], size, seed)
+        return Pairs(job.train, size, seed, images)
+    return Balanced([frame.label for frame in job.train], size, seed, images)

@@ -41,6 +41,8 @@ class Progress:
     loss_sum: float = 0.0
     count: int = 0
     """Images or answer tokens in `loss_sum`, since the last row of the curve."""
+    seconds: float = 0.0
+    """Wall time up to the last checkpoint, over all runs of a training that was cut off."""
     skipped: int = 0
     """Steps without an effect, because fp16 gradients overflowed."""
     best_epoch: int = 0

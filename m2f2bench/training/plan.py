@@ -32,27 +32,35 @@ class Plan(ABC):
         return []
 
 
+def capped(steps: int, size: int, images: int | None) -> int:
+    """Return the steps of an epoch of at most `images` images (None: any number), `size` in a batch; at least 1."""
+    return steps if images is None else max(1, min(steps, images // size))
+
+
 class Balanced(Plan):
     """As many reals as fakes in each batch, see `epoch_batches`."""
 
-    def __init__(self, labels: Sequence[int], batch_size: int, seed: int) -> None:
-        """Raises DataError if a class is missing."""
+    def __init__(self, labels: Sequence[int], batch_size: int, seed: int, images: int | None = None) -> None:
+        """`images` is `TrainingSettings.epoch_images`. Raises DataError if a class is missing."""
         self.labels, self.batch_size, self.seed = labels, batch_size, seed
-        self.steps = steps_per_epoch(labels, batch_size)
+        self.steps = capped(steps_per_epoch(labels, batch_size), batch_size, images)
 
     def batches(self, epoch: int) -> list[list[Draw]]:
         """Return batches of real, fake, real, fake ..."""
-        return epoch_batches(self.labels, self.batch_size, self.seed, epoch)
+        return epoch_batches(self.labels, self.batch_size, self.seed, epoch)[: self.steps]
 
 
 class Alone(Plan):
     """All frames once an epoch, for a source that makes real and fake samples from each of them."""
 
-    def __init__(self, count: int, batch_size: int, samples: int, seed: int) -> None:
-        """`batch_size` counts samples, of which a frame gives `samples`. A rest below a full batch is not drawn."""
+    def __init__(self, count: int, batch_size: int, samples: int, seed: int, images: int | None = None) -> None:
+        """`batch_size` and `images` count samples, of which a frame gives `samples`.
+
+        A rest below a full batch is not drawn.
+        """
         self.count, self.seed = count, seed
         self.size = max(1, min(batch_size // samples, count))
-        self.steps = max(1, count // self.size)
+        self.steps = capped(max(1, count // self.size), self.size * samples, images)
 
     def batches(self, epoch: int) -> list[list[Draw]]:
         """Return batches of a new order of all frames."""
@@ -70,8 +78,8 @@ class Pairs(Plan):
 
     unit = 2
 
-    def __init__(self, frames: Sequence[Frame], batch_size: int, seed: int) -> None:
-        """Raises DataError if no fake has a real."""
+    def __init__(self, frames: Sequence[Frame], batch_size: int, seed: int, images: int | None = None) -> None:
+        """`images` is `TrainingSettings.epoch_images`. Raises DataError if no fake has a real."""
         self.frames, self.seed = frames, seed
         self.mates = mates(frames)
         self.lone = sum(frame.label == FAKE for frame in frames) - len(self.mates)
@@ -81,7 +89,7 @@ class Pairs(Plan):
                 "a person of a real one: use a dataset with identities, or another loss"
             )
         self.half = max(1, min(batch_size // 2, len(self.mates)))
-        self.steps = max(1, round(len(frames) / (2 * self.half)))
+        self.steps = capped(max(1, round(len(frames) / (2 * self.half))), 2 * self.half, images)
 
     def batches(self, epoch: int) -> list[list[Draw]]:
         """Return batches of real, its fake, real, its fake ..."""

@@ -127,6 +127,16 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
         return model.to_empty(device="cpu")
 
     @classmethod
+    def takes_size(cls, card: DetectorCard, size: int) -> bool:
+        """Return whether the network can be made for pictures of `size` pixels."""
+        try:
+            with torch.device("meta"):
+                cls.made(cls.options(card), size)
+        except DetectorError:
+            return False
+        return True
+
+    @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> NetworkDetector:
         """Load the card's trained weights. Raises DetectorError for an untrained card and weights that do not fit."""
         options, path = cls.options(card), trained_weights(card)

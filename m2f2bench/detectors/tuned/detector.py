@@ -19,6 +19,7 @@ from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.processes import together
 from ..base import file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize
+from ..timm import any_size
 from ..weights.load import load_weights
 from .backbones import empty_backbone, open_backbone, own_settings
 from .network import TunedNetwork
@@ -65,6 +66,12 @@ class TunedDetector(NetworkDetector):
     def prepare(self, image: Image) -> npt.NDArray[np.uint8]:
         """Return an image resized to the network's input, uint8 [S, S, 3]; of a detector of clips [T, S, S, 3]."""
         return prepared(image, self.settings, self.clip)
+
+    @classmethod
+    def takes_size(cls, card: DetectorCard, size: int) -> bool:
+        """Return whether the backbone takes any size, as some of timm's do."""
+        source = tuned_options(card).backbone.timm
+        return size == card.input.size or (source is not None and any_size(source))
 
     @classmethod
     def fit(cls, job: TrainingJob) -> FitReport:

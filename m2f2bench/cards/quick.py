@@ -1,0 +1,49 @@
+"""Quick recipes: a card's training scaled to minutes on two cores, without torch."""
+
+from __future__ import annotations
+
+from .models import DetectorCard
+from .settings import TrainingSettings
+
+SIZE = 128
+"""The side of a quick training's pictures in pixels, for a network that takes any size."""
+IMAGES = 6000
+"""Passes of one image through the network in a quick training, forward and backward."""
+EPOCHS, BATCH, FRAMES = 6, 16, 4
+"""The most epochs, images in a batch, and frames of a video."""
+ENDING = "-quick"
+"""Of a quick detector's name: a board must not show it under the name of the whole recipe."""
+
+
+def quick_settings(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings of a training of about `IMAGES` images; loss, source, augmentation and rates are the card's.
+
+    Epochs are as many as the card has, and at most `EPOCHS`; a warm-up keeps its share of the training. An image counts
+    as often as the network sees it: once for each view, and twice with SAM.
+    """
+    epochs = min(settings.epochs, EPOCHS)
+    batch = min(settings.batch_size, BATCH)
+    passes = settings.views * (1 if settings.sam is None else 2)
+    frames = settings.frames_per_video
+    own = {
+        "epochs": epochs,
+        "batch_size": batch,
+        "accumulation": min(settings.accumulation, max(1, batch // 2)) if batch == settings.batch_size else 1,
+        "warmup_epochs": settings.warmup_epochs * epochs / settings.epochs,
+        "frames_per_video": FRAMES if frames is None else min(frames, FRAMES),
+        "epoch_images": max(batch, IMAGES // (epochs * passes)),
+    }
+    return settings.model_copy(update=own)
+
+
+def quick_card(card: DetectorCard, any_size: bool) -> DetectorCard:
+    """Return the card with a quick training, as `NAME-quick`; with `any_size` its pictures have at most 128 pixels."""
+    settings = quick_settings(card.training or TrainingSettings())
+    update: dict[str, object] = {
+        "name": card.name + ENDING,
+        "description": f"{card.description} (quick: {settings.epochs} epochs of {settings.epoch_images} images)",
+        "training": settings,
+    }
+    if any_size and card.input.size > SIZE:
+        update["input"] = card.input.model_copy(update={"size": SIZE})
+    return card.model_copy(update=update)

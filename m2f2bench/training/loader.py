@@ -78,7 +78,7 @@ def augment_both(
         picture, where = rotated(picture, angle), where and rotated(where, angle)
     pixels = np.array(picture, dtype=np.uint8)
     if shift < settings.shift_p:
-        pixels = shifted(pixels, rng.uniform(-settings.shift, settings.shift, 3))
+        pixels = shifted(pixels, rng.uniform(-settings.shift, settings.shift, 3)).copy()
     if hue < settings.hue_p:
         pixels = hsv(pixels, *rng.uniform(-settings.hue, settings.hue, 3)).copy()
     if quality is not None:

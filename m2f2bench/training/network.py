@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import TrainingSettings
-from ..core.errors import NothingJudged
+from ..core.errors import CardError, NothingJudged
 from .device import channels_last
 from .frames import FrameReader, unreadable_notes
 from .freezing import freeze
@@ -300,9 +300,17 @@ def _chosen_by(source: Source | None) -> str:
 
 
 def _plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
-    """Return what the batches of a job are made of. Raises DataError for a missing class, and for missing pairs."""
+    """Return what the batches of a job are made of.
+
+    Raises DataError for a missing class and for missing pairs, CardError for a source that gets fakes.
+    """
     size, seed, images = job.settings.batch_size, job.settings.seed, job.settings.epoch_images
     if source is not None:
+        if any(frame.label for frame in job.train):  # whose samples would be called real
+            raise CardError(
+                f"detector '{job.card.name}': training.source makes its fakes of real frames, and the training frames "
+                "have fakes of the dataset: set training.train_on to `real`"
+            )
         return Alone(len(job.train), size, len(source.labels), seed, images)
     if pairs:
         return Pairs(job.train, size, seed, images)

@@ -63,4 +63,4 @@ def _mapped(image: Pixels, table: npt.NDArray[np.float64]) -> Pixels:
 
 
 def _bytes(values: npt.NDArray[np.floating[Any]]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)

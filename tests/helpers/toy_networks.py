@@ -19,7 +19,7 @@ from toy_training import auc
 from m2f2bench.cards.folders import iter_cards
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import InputSettings, TrainingSettings
-from m2f2bench.core.records import Frame, Locator
+from m2f2bench.core.records import FAKE, REAL, Frame, Locator
 from m2f2bench.core.seeds import generator
 from m2f2bench.detectors.base import Trainable
 from m2f2bench.detectors.cnn.base import ClassifierDetector
@@ -135,11 +135,12 @@ def train(name: str, out: Path, resume: bool = False) -> FitReport:
         {**card.training.model_dump(), **short, "precision": "fp32", "lr_of": {}}
     )
     card = card.model_copy(update={"training": settings})
+    most = REAL if settings.train_on == "real" else FAKE
     job = TrainingJob(
         card,
         settings,
-        people(6, "train"),
-        people(3, "val"),
+        [frame for frame in people(6, "train") if frame.label <= most],
+        [frame for frame in people(3, "val") if frame.label <= most],
         read,
         auc,
         out,

@@ -96,6 +96,22 @@ class AugmentationSettings(Settings):
     """JPEG compression: `jpeg_quality`."""
     jpeg_quality: tuple[int, int] = (30, 100)
     """Range of the JPEG quality."""
+    rotate_p: Probability = 0.0
+    """Rotation: `rotate`."""
+    rotate: float = Field(default=10.0, ge=0.0, le=180.0)
+    """The picture is turned about its middle by ± this many degrees; what comes in from outside is its mirror image."""
+    shift_p: Probability = 0.0
+    """Shifted colours: `shift`."""
+    shift: float = Field(default=20.0, ge=0.0, le=255.0)
+    """A number of ± this many grey levels is added to each of red, green and blue."""
+    hue_p: Probability = 0.0
+    """Other hue, saturation and value: `hue`."""
+    hue: float = Field(default=0.3, ge=0.0, le=1.0)
+    """Saturation and value are each multiplied by 1 ± this, and the hue is turned by ± this × 20 degrees."""
+    erase_p: Probability = 0.0
+    """A rectangle is made grey: `erase`."""
+    erase: tuple[Annotated[float, Field(gt=0.0, le=1.0)], Annotated[float, Field(gt=0.0, le=1.0)]] = (0.02, 0.33)
+    """Its share of the area; its height over its width is between 0.3 and 3.3 (Zhong et al., AAAI 2020)."""
 
 
 LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada", "lsda", "ucf"]
@@ -119,6 +135,9 @@ class SourceSettings(Settings):
     """Which source."""
     options: dict[str, Any] = {}
     """Its options."""
+    validate_on: Literal["source", "dataset"] = "source"
+    """The epoch is chosen by what the source makes of the validation frames, or by these frames themselves, with the
+    dataset's own fakes."""
 
 
 class TrainingSettings(Settings):
@@ -142,8 +161,9 @@ class TrainingSettings(Settings):
     """The decayed weights: matrices and kernels (not biases, norms and scales), or all trained weights."""
     warmup_epochs: float = Field(default=1.0, ge=0.0)
     """Linear warm-up; after it the schedule."""
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    """Half a cosine down to zero, or constant until the validation loss stops falling, then reduced."""
+    schedule: Literal["cosine", "linear", "plateau"] = "cosine"
+    """Half a cosine down to zero; constant, and over the last quarter of the training linearly down to zero (`linear`);
+    or constant until the validation loss stops falling, then reduced (`plateau`)."""
     plateau_factor: float = Field(default=0.4, gt=0.0, lt=1.0)
     """The plateau schedule multiplies all learning rates by this factor."""
     plateau_patience: int = Field(default=6, ge=0)
@@ -196,10 +216,18 @@ class TrainingSettings(Settings):
 
         A hash over it stays the one of a training from before there were these.
         """
-        later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
-        found = self.model_dump(mode="json")
-        kept = self.model_dump(mode="json", exclude_defaults=True)
-        return {name: value for name, value in found.items() if name not in later or name in kept}
+        found = _without(self, {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"})
+        steps = ("rotate", "shift", "hue", "erase")
+        found["augmentation"] = _without(self.augmentation, {*steps, *(f"{one}_p" for one in steps)})
+        return found
+
+
+def _without(settings: Settings, later: set[str]) -> dict[str, Any]:
+    """Return settings as JSON values, of those in `later` only what is not at its default."""
+    kept = settings.model_dump(mode="json", exclude_defaults=True)
+    return {
+        name: value for name, value in settings.model_dump(mode="json").items() if name not in later or name in kept
+    }
 
 
 class LoraSettings(Settings):

@@ -183,6 +183,17 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return whether some frames may have masks; here whether the class has a `mask` of its own."""
         return type(self).mask is not Adapter.mask
 
+    def landmarks(self, frame: Frame) -> npt.NDArray[np.float64] | None:
+        """Return landmarks of the frame's face in pixels (x, y), [K, 2]; None if it has none.
+
+        81, 68 or five in the usual order (`faces.face.POINTS`); of another number the hull alone is used.
+        """
+        return None
+
+    def has_landmarks(self) -> bool:
+        """Return whether some frames may have landmarks; here whether the class has a `landmarks` of its own."""
+        return type(self).landmarks is not Adapter.landmarks
+
     def close(self) -> None:
         """Close open files. Using the adapter afterwards opens them again."""
         return None
@@ -364,6 +375,11 @@ def mask_stamp_of(adapter: Adapter, frame: Frame) -> str | None:
 def has_masks(adapter: Adapter) -> bool:
     """Return whether an adapter has masks. Raises DataError if that fails."""
     return bool(_ask(adapter, "has_masks()", adapter.has_masks, bool, "True or False"))
+
+
+def has_landmarks(adapter: Adapter) -> bool:
+    """Return whether an adapter has landmarks. Raises DataError if that fails."""
+    return bool(_ask(adapter, "has_landmarks()", adapter.has_landmarks, bool, "True or False"))
 
 
 def close_adapter(adapter: Adapter) -> None:

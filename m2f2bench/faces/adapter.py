@@ -28,6 +28,7 @@ from ..datasets.base import (
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.read_ahead import about_frame, checked_mask, read_pixels, thread_count
 from ..version import __version__
+from .align import moved
 from .choose import Choice, marked_share, weight
 from .crop_cache import CropCache, limit_bytes
 from .crops import Crop, CropCard, cut, load_crop
@@ -208,6 +209,15 @@ class FaceAdapter(Adapter[FaceOptions]):
     def has_masks(self) -> bool:
         """Return whether the scenes may have masks."""
         return has_masks(self.scenes)
+
+    def landmarks(self, frame: Frame) -> npt.NDArray[np.float64] | None:
+        """Return the chosen face's landmarks in its crop, else its five points, [K, 2]; None for a box alone.
+
+        Those of the scenes are not asked for: they need not be of this face. Raises as `read`.
+        """
+        crop = self.cut(frame)
+        points = crop.face.points if crop.face.landmarks is None else crop.face.landmarks
+        return None if points is None else moved(crop.transform, points)
 
     def digest(self, frame: Frame, image: Image) -> str:
         """Return a hash of the crop's pixels and of how it was made."""

@@ -16,7 +16,7 @@ from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
 from ..core.clips import join_clips
-from ..core.errors import DataError, DetectorError, near
+from ..core.errors import CardError, DataError, DetectorError, near
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
 from ..core.locks import holding
@@ -25,9 +25,10 @@ from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
 from ..core.written import Written
-from ..datasets.base import Adapter, close_adapter, has_masks, questions_of
+from ..datasets.base import Adapter, close_adapter, has_landmarks, has_masks, questions_of
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
+from ..datasets.landmarks import Landmarks
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..faces.crops import CropCard
@@ -133,6 +134,12 @@ def _planned(
     card, cls = _trainable(detector, stage, quick)
     place = cropped.on(load_dataset(dataset))
     settings, training, validation, language, begun = _data(card, place, stage, start, seed)
+    length = cls.clip_frames(card)
+    if length > 1 and settings.source is not None:
+        raise CardError(
+            f"detector '{card.name}': training.source '{settings.source.name}' makes samples of single frames, and "
+            f"the detector judges clips of {length}: remove the source"
+        )
     if is_main_process():
         announce(place, "train", training)
     fingerprint = data_fingerprint(place, training, validation)
@@ -142,11 +149,14 @@ def _planned(
             f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
             "start again without --resume"
         )
-    more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code])]
+    landmarks = None
+    if settings.source is not None and stage == "detector" and has_landmarks(place.adapter):
+        landmarks = Landmarks.of(place.adapter, [*training, *validation])
+    known = [] if landmarks is None else [f"landmarks {landmarks.digest()}"]
+    more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code]), *known]
     identity = training_identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name
-    length = cls.clip_frames(card)
     if length > 1:
         training, validation = join_clips(training, length), join_clips(validation, length)
     job = TrainingJob(
@@ -163,6 +173,7 @@ def _planned(
         stage=stage,
         start=begun,
         mask=place.adapter.mask if has_masks(place.adapter) else None,
+        landmarks=landmarks,
         language=language,
     )
     return _Planned(job, place, cls, fingerprint, source)

@@ -64,7 +64,11 @@ def components(frames: Iterable[Frame]) -> list[Component]:
 
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
-    """Return training and validation frames. Raises DataError if the dataset's own splits share an identity."""
+    """Return training and validation frames.
+
+    With `train_on: real` both are real, unless the source's `validate_on` asks for the dataset's fakes in validation.
+    Raises DataError if the dataset's own splits share an identity, and for a class that is missing.
+    """
     count = settings.frames_per_video
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 
@@ -74,14 +78,27 @@ def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Fra
         if not frames:
             raise DataError(f"dataset '{dataset.name}': split '{split}' has no frames: nothing to train on")
         check_unique(frames)
-        return _wanted(frames, settings, dataset.name, split)
+        return frames
 
-    training = list(listed("train"))
+    def wanted(frames: Sequence[Frame], split: str) -> list[Frame]:
+        return list(_wanted(frames, settings, dataset.name, split))
+
+    own = settings.source is not None and settings.source.validate_on == "dataset"
+    training = listed("train")
     named = dataset.card.splits is not None and "val" in dataset.card.splits  # a split on its card must exist
     if "val" not in dataset.splits or not (named or dataset.adapter.holds("val")):
-        carve = carve_reals if settings.train_on == "real" else carve_validation
-        return carve(training, settings.val_fraction, settings.seed)
-    validation = list(listed("val"))
+        if settings.train_on == "real" and not own:
+            return carve_reals(wanted(training, "train"), settings.val_fraction, settings.seed)
+        training, validation = carve_validation(training, settings.val_fraction, settings.seed)
+        return wanted(training, "train"), validation
+    training, validation = wanted(training, "train"), list(listed("val"))
+    if not own:
+        validation = wanted(validation, "val")
+    elif {frame.label for frame in validation} != {REAL, FAKE}:
+        raise DataError(
+            f"dataset '{dataset.name}': split 'val' lacks a class, and training.source.validate_on is `dataset`: give "
+            "it real and fake frames, or set `source`"
+        )
     people = {person for frame in training for person in frame.identities}
     shared = next((p for frame in validation for p in frame.identities if p in people), None)
     if shared is not None:

@@ -89,7 +89,7 @@ class FitReport:
     options: dict[str, Any] = field(default_factory=dict)
     """Options that the trained detector's card has in place of the untrained one's."""
     notes: list[str] = field(default_factory=list)
-    earlier_seconds: float = 0.0
+    earlier_seconds: float = field(default=0.0, compare=False)
     """Wall time of the runs that were cut off before this one, up to their last checkpoints."""
     input: InputSettings | None = None
     """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""

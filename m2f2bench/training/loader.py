@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from .frames import Draw, FrameReader, batch_part
 from .job import TrainingJob
 from .plan import units
 from .sources.base import Made, Source
+from .sources.jitter import hsv, shifted
 
 if TYPE_CHECKING:
     from ..core.records import Frame, Image
@@ -29,14 +32,16 @@ Mask = npt.NDArray[np.float32]
 Prepare = Callable[["Image"], npt.NDArray[Any]]
 Pillow = PillowImage.Image
 Resampling = PillowImage.Resampling
+GREY = 128
+"""Grey level of an erased rectangle: about 0 after a mean of 0.5 is subtracted."""
 
 
 def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generator) -> Image:
     """Return an augmented copy of an RGB uint8 image [H, W, 3]: RGB uint8, with the size of the crop.
 
-    The order is: horizontal flip, random crop, reduction of resolution, Gaussian blur, colour, JPEG. One uniform number
-    per step decides whether it is applied; it is drawn even if the probability is 0, so that switching one step off
-    does not change the others.
+    The order is: horizontal flip, random crop, reduction of resolution, Gaussian blur, colour, rotation, shift of
+    colours, hue, JPEG, erasing. One uniform number per step decides whether it is applied; it is drawn even if the
+    probability is 0, so that switching one step off does not change the others.
     """
     return augment_both(image, None, settings, rng)[0]
 
@@ -44,7 +49,10 @@ def augment(image: Image, settings: AugmentationSettings, rng: np.random.Generat
 def augment_both(
     image: Image, mask: Mask | None, settings: AugmentationSettings, rng: np.random.Generator
 ) -> tuple[Image, Mask | None]:
-    """Return an augmented image, see `augment`, and its mask, in [0, 1], [H, W], flipped and cropped as the image."""
+    """Return an augmented image, see `augment`, and its mask, in [0, 1], [H, W].
+
+    The mask is flipped, cropped and turned as the image, and 0 where that is erased.
+    """
     flip, rescale, blur, colour, jpeg = rng.random(5)
     picture = PillowImage.fromarray(image)
     where = None if mask is None else PillowImage.fromarray(np.asarray(mask, dtype=np.float32))
@@ -61,10 +69,49 @@ def augment_both(
     if colour < settings.colour_p:
         for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             picture = enhancer(picture).enhance(rng.uniform(1 - settings.colour, 1 + settings.colour))
-    if jpeg < settings.jpeg_p:
-        picture = _jpeg(picture, int(rng.integers(settings.jpeg_quality[0], settings.jpeg_quality[1] + 1)))
+    low, high = settings.jpeg_quality
+    quality = int(rng.integers(low, high + 1)) if jpeg < settings.jpeg_p else None
+    # Draws of later additions follow all others, so that a card without them has the bits that it had.
+    rotate, shift, hue, erase = rng.random(4)
+    if rotate < settings.rotate_p:
+        angle = rng.uniform(-settings.rotate, settings.rotate)
+        picture, where = rotated(picture, angle), where and rotated(where, angle)
+    pixels = np.array(picture, dtype=np.uint8)
+    if shift < settings.shift_p:
+        pixels = shifted(pixels, rng.uniform(-settings.shift, settings.shift, 3)).copy()
+    if hue < settings.hue_p:
+        pixels = hsv(pixels, *rng.uniform(-settings.hue, settings.hue, 3)).copy()
+    if quality is not None:
+        pixels = np.array(_jpeg(PillowImage.fromarray(pixels), quality), dtype=np.uint8)
     found = None if where is None else np.array(where, dtype=np.float32)
-    return np.array(picture, dtype=np.uint8), found
+    if erase < settings.erase_p:
+        box = _box(pixels.shape[:2], settings.erase, rng)
+        pixels[box] = GREY
+        if found is not None:
+            found[box] = 0
+    return pixels, found
+
+
+def rotated(picture: Pillow, angle: float) -> Pillow:
+    """Return a picture turned about its middle, in degrees against the clock; beyond its edges is its mirror image."""
+    pixels = np.asarray(picture)
+    edge = max(1, max(pixels.shape[:2]) // 2)
+    wide = np.pad(pixels, [(edge, edge)] * 2 + [(0, 0)] * (pixels.ndim - 2), "reflect")
+    turned = PillowImage.fromarray(wide).rotate(angle, Resampling.BILINEAR)
+    return turned.crop((edge, edge, edge + picture.width, edge + picture.height))
+
+
+def _box(size: tuple[int, ...], shares: tuple[float, float], rng: np.random.Generator) -> tuple[slice, slice]:
+    """Return rows and columns of a random rectangle within a picture of this size (height, width)."""
+    area = rng.uniform(*shares) * size[0] * size[1]
+    ratio = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+    sides = (math.sqrt(area * ratio), math.sqrt(area / ratio))
+    found = []
+    for whole, side in zip(size, sides, strict=True):
+        length = min(whole, max(1, round(side)))
+        first = int(rng.integers(0, whole - length + 1))
+        found.append(slice(first, first + length))
+    return found[0], found[1]
 
 
 def _window(picture: Pillow, shares: tuple[float, float], rng: np.random.Generator) -> tuple[int, int, int, int] | None:
@@ -127,8 +174,17 @@ class Making:
     masks: bool = False
     """Whether the loss needs masks."""
 
+    @property
+    def count(self) -> int:
+        """The samples that are made of a frame."""
+        return 1 if self.source is None else len(self.source.labels)
+
     def samples(self, job: TrainingJob, frame: Frame, image: Image, *draws: object) -> list[Made]:
-        """Return the samples of a frame. Raises FrameError for a fake without a mask, if masks are needed."""
+        """Return the samples of a frame.
+
+        Raises FrameError for a fake without a mask, if masks are needed, and for a frame of which the source can make
+        none.
+        """
         if self.source is not None:
             return self.source.make(image, frame, generator("source", *draws, frame.id))
         mask = None
@@ -217,8 +273,13 @@ class Parts(Dataset[Part]):
     def _augmented(
         self, sample: Made, frame: Frame, repeat: int, place: int, view: int
     ) -> tuple[npt.NDArray[Any], Mask | None]:
-        """Return a view of a sample and its mask. The first view of a frame's first sample has the draws of a frame."""
+        """Return a view of a sample and its mask. The first view of a frame's first sample has the draws of a frame.
+
+        The samples of a source that wants it so have the same draws.
+        """
         settings, image = self.job.settings, sample.image
+        source = self.making.source
+        place = 0 if source is not None and source.alike else place
         more = (place, view) if place or view else ()
         seeds = ("augment", settings.seed, self.epoch, repeat, frame.id, *more)
         if image.ndim == 4:  # all frames of a clip are changed in one way
@@ -246,13 +307,18 @@ def validation_part(job: TrainingJob, reader: FrameReader, making: Making, numbe
         images = ((number, reader.get(job.val[number])) for number in numbers)
         ready = [(number, making.prepare(image)) for number, image in images if image is not None]
     else:
-        ready, count = [], len(source.labels)
-        for number in numbers:
-            frame = job.val[number // count]
+        ready = []
+        for place, group in groupby(numbers, lambda number: number // making.count):
+            frame = job.val[place]
             image = reader.get(frame)
-            if image is not None:
-                made = making.samples(job, frame, image, job.settings.seed, -1, 0)[number % count]
-                ready.append((number, making.prepare(made.image)))
+            if image is None:
+                continue
+            try:
+                made = making.samples(job, frame, image, job.settings.seed, -1, 0)
+            except FrameError as error:
+                reader.unreadable[frame.id] = error.reason
+                continue
+            ready += [(number, making.prepare(made[number % making.count].image)) for number in group]
     return Part(_stacked([image for _, image in ready]), torch.zeros(0), {}, [number for number, _ in ready])
 
 

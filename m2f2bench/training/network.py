@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import TrainingSettings
-from ..core.errors import NothingJudged
+from ..core.errors import CardError, NothingJudged
 from .device import channels_last
 from .frames import FrameReader, unreadable_notes
 from .freezing import freeze
@@ -27,7 +27,7 @@ from .loop import fit
 from .losses.base import Given, Rows
 from .losses.make import method_numbers, training_loss
 from .losses.passing import LossPass
-from .objective import Objective, Progress, lr_factor, plateau_lr_factor
+from .objective import Objective, Progress, linear_lr_factor, lr_factor, plateau_lr_factor
 from .plan import Alone, Balanced, Pairs, Plan
 from .sharing import SharedStatistics
 from .sources.base import Source, make_source
@@ -122,6 +122,9 @@ class _Detection(Objective[Part]):
             method_numbers(job) if loss is not None and loss.methods else None,
             loss is not None and loss.masks,
         )
+        own = job.settings.source is not None and job.settings.source.validate_on == "dataset"
+        self.judged = Making(network.prepare) if own else self.making
+        """How samples of the validation are made."""
         self.own_loss = None
         if loss is not None:
             self.own_loss = LossPass(loss, network.training_outputs, self.module, accelerator, job.settings.views)
@@ -159,6 +162,8 @@ class _Detection(Objective[Part]):
         settings, step = self.settings, progress.step
         if settings.schedule == "cosine":
             return lr_factor(step, self.total, self.warmup)
+        if settings.schedule == "linear":
+            return linear_lr_factor(step, self.total, self.warmup)
         losses = [row.get("val_loss") for row in progress.curves]
         return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
 
@@ -170,18 +175,13 @@ class _Detection(Objective[Part]):
             dataset = Parts(self.job, self.reader, self.making, epoch, planned, self.rank, self.world)
             loader = part_loader(dataset, pin_memory=self.device.type == "cuda")
             self._epoch, self._loader = epoch, iter(loader)
-            self._planned = len(planned[0]) * self._samples
+            self._planned = len(planned[0]) * self.making.count
         found = []
         for part in islice(self._loader, parts):
             self.left_out.update(part.unreadable)
             self.check_unreadable()
             found.append(part)
         return found
-
-    @property
-    def _samples(self) -> int:
-        """The samples that are made of a frame."""
-        return 1 if self.source is None else len(self.source.labels)
 
     def size(self, batch: Part) -> int:
         return len(batch.labels)
@@ -223,7 +223,7 @@ class _Detection(Objective[Part]):
         return torch.stack([nothing, torch.zeros_like(nothing)])
 
     def validation(self, parts: int) -> list[Callable[[], list[Part]]]:
-        size, making, count = self.settings.batch_size, self.making, len(self.job.val) * self._samples
+        size, making, count = self.settings.batch_size, self.judged, len(self.job.val) * self.judged.count
         own = range(self.rank, count, self.world)
         chunks = [own[i * size : (i + 1) * size] for i in range(-(-count // (self.world * size)))]
         return [lambda chunk=chunk: [validation_part(self.job, self.reader, making, chunk)] for chunk in chunks]  # type: ignore[misc]
@@ -254,9 +254,8 @@ class _Detection(Objective[Part]):
 
     def _label(self, number: int) -> int:
         """Return the label of a sample of the validation."""
-        if self.source is None:
-            return self.job.val[number].label
-        return self.source.labels[number % self._samples]
+        source = self.judged.source
+        return self.job.val[number].label if source is None else source.labels[number % self.judged.count]
 
     def due(self, step: int) -> tuple[bool, bool, bool]:
         ends = step % self.steps == 0
@@ -298,15 +297,29 @@ class _Detection(Objective[Part]):
             chosen = "last epoch taken: there are no validation frames"
         stopped = f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
         made = [self.own_loss.loss.note()] if self.own_loss is not None else []
-        made += self.plan.notes() + (self.source.notes() if self.source is not None else [])
+        made += self.plan.notes()
+        if self.source is not None:
+            made += [*self.source.notes(), f"the epoch is chosen by {_chosen_by(self.judged.source)}"]
         stopped_notes = [stopped] if progress.step < self.total else []
         return [chosen, *stopped_notes, *unreadable_notes(self.left_out), *made]
 
 
+def _chosen_by(source: Source | None) -> str:
+    return "the dataset's own validation frames" if source is None else "what the source makes of the validation frames"
+
+
 def _plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
-    """Return what the batches of a job are made of. Raises DataError for a missing class, and for missing pairs."""
+    """Return what the batches of a job are made of.
+
+    Raises DataError for a missing class and for missing pairs, CardError for a source that gets fakes.
+    """
     size, seed, images = job.settings.batch_size, job.settings.seed, job.settings.epoch_images
     if source is not None:
+        if any(frame.label for frame in job.train):  # whose samples would be called real
+            raise CardError(
+                f"detector '{job.card.name}': training.source makes its fakes of real frames, and the training frames "
+                "have fakes of the dataset: set training.train_on to `real`"
+            )
         return Alone(len(job.train), size, len(source.labels), seed, images)
     if pairs:
         return Pairs(job.train, size, seed, images)

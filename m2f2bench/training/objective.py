@@ -24,6 +24,8 @@ from .job import WEIGHTS, Tensors, TrainingJob
 from .sharing import Whole
 
 B = TypeVar("B")
+DECAYING = 0.25
+"""Share of a training over which the linear schedule falls: its end."""
 THRESHOLD = 1e-4
 """Relative decrease of the best loss that counts as an improvement (torch's default)."""
 
@@ -276,6 +278,19 @@ def lr_factor(step: int, total: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+def linear_lr_factor(step: int, total: int, warmup: int) -> float:
+    """Return the factor of the learning rate at `step` (0-based) of `total` under the linear schedule, in (0, 1].
+
+    Linear from 1/`warmup` up to 1 over the first `warmup` steps, then 1, and over the last quarter of all steps
+    linearly to what would be 0 at step `total` (as Shiohara & Yamasaki, CVPR 2022, who do so by epoch). Raises
+    ValueError for a step outside the training.
+    """
+    if not 0 <= step < total:
+        raise ValueError(f"step {step} is outside a training of {total} steps")
+    rise = (step + 1) / warmup if step < warmup else 1.0
+    return rise * min(1.0, (total - step) / (total * DECAYING))
 
 
 def plateau_factor(losses: Iterable[float | None], factor: float, patience: int) -> float:

@@ -42,6 +42,7 @@ STAND_INS = {
     "MCG-NJU/videomae-base-finetuned-kinetics": "videomae",
     "vit_pe_core_large_patch14_336.fb": "pe",
     "convnext_tiny.in12k_ft_in1k": "convnext",
+    "tf_efficientnet_lite0": "timm-resnet",
 }
 """Small backbones of the same architecture as those of the cards."""
 

@@ -94,7 +94,7 @@ def at_a_step(out: Path) -> None:
 
 
 def own_error(out: Path) -> None:
-    with uncached(), changed(loader, "augment", on(1, ValueError("two\nlines"), 5)):
+    with uncached(), changed(loader, "augment_both", on(1, ValueError("two\nlines"), 5)):
         detector(out)
 
 

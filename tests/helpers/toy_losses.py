@@ -16,8 +16,9 @@ import torch
 import toy_ucf
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
-from toy_training import toy_job
+from toy_training import read, toy_job
 
+from m2f2bench.core.records import Frame
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.detectors.tuned.svd import SVDLinear
 from m2f2bench.training.job import FitReport
@@ -38,6 +39,13 @@ TRAININGS: dict[str, dict[str, Any]] = {
     # Of the unreadable frame's part one process has no image, and gathers none.
     "blanks": {"loss": {"name": "gend"}, "batch_size": 2},
     **toy_ucf.TRAININGS,
+    "self-blended": {
+        "loss": {"name": "gend"},
+        "train_on": "real",
+        "source": {"name": "self-blended"},
+        "schedule": "linear",
+        "augmentation": {"flip_p": 0.5, "rotate_p": 0.5, "hue_p": 0.5, "shift_p": 0.5, "erase_p": 0.3, "jpeg_p": 0.3},
+    },
 }
 
 
@@ -84,10 +92,24 @@ def mask(frame: Any) -> np.ndarray:
     return found
 
 
+def large(frame: Frame) -> Any:
+    """Pixels of 66x64."""
+    return np.kron(read(frame), np.ones((2, 2, 1), np.uint8))[:66, :64]
+
+
+def landmarks(frame: Frame) -> Any:
+    """Five points of a face; one real's lie outside its picture, and one has none."""
+    far = 500.0 if frame.id == "train-real-003" else 0.0
+    return None if frame.id == "train-real-004" else np.array([[20, 25], [44, 25], [32, 36], [23, 46], [41, 46]]) + far
+
+
 def train(out: Path, **values: Any) -> FitReport:
     """Train in float64: what is left of a difference is no rounding error that has grown."""
     torch.set_num_threads(1)
     job = replace(toy_job(out, **{"lr": 1e-3, **values}), mask=mask)
+    if "source" in values:
+        reals = [[frame for frame in one if frame.label == 0] for one in (job.train, job.val)]
+        job = replace(job, train=reals[0], val=reals[1], read=large, landmarks=landmarks)
     normalise = Normalise(job.card.input)
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -65,9 +65,9 @@ def test_recce_reconstructs_reals_only() -> None:
 
 
 def test_recce_metric_draws_reals_together_and_fakes_away() -> None:
-    """Reals at cosine 0; real-fake cosines 1 and 0: 1 - 0 + 1/2. Fakes are compared with no fake."""
+    """Reals at similarity 1/2; real-fake similarities 1 and 1/2: 1 - 1/2 + 3/4. Fakes are compared with no fake."""
     points = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
-    assert float(metric(points, torch.tensor([0.0, 0.0, 1.0]))) == pytest.approx(1.5)
+    assert float(metric(points, torch.tensor([0.0, 0.0, 1.0]))) == pytest.approx(1.25)
     assert float(metric(torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]), torch.tensor([0.0, 0.0, 1.0]))) == 0.0
 
 
@@ -158,7 +158,7 @@ def test_average_and_sam_resume_to_the_same_bits(
     assert any(not torch.equal(value, plain[name]) for name, value in read_tensors(again.weights)[0].items())
 
 
-@pytest.mark.parametrize("name", ["core", "recce", "am-softmax", "effort", "forada"])
+@pytest.mark.parametrize("name", ["core", "recce", "am-softmax", "effort", "forada", "self-blended"])
 def test_a_loss_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {**TRAININGS[name], "checkpoint_steps": 3}
     whole = train(tmp_path / "whole", **values)

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from m2f2bench.core.errors import DataError
+from m2f2bench.core.errors import FrameError
 from m2f2bench.core.records import Frame
 from m2f2bench.core.seeds import generator
 from m2f2bench.training.sources import hull, jitter, mean_face
@@ -101,13 +101,13 @@ def test_shifts_of_colours_by_hand() -> None:
 def test_bad_landmarks_are_one_line(points: np.ndarray, words: str) -> None:
     source = SelfBlended()
     source.landmarks = lambda frame: points
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(FrameError, match=words) as caught:
         source.make(_face(96, 96), FRAME, generator(0))
     assert "real/0" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_small_face_is_refused() -> None:
-    with pytest.raises(DataError, match="64 pixels"):
+    with pytest.raises(FrameError, match="64 pixels"):
         SelfBlended().make(_face(63, 80), FRAME, generator(0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ import threadpoolctl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 from toy_training import frame, frames, read
 
 from m2f2bench.cards.settings import AugmentationSettings
@@ -24,8 +25,8 @@ from m2f2bench.training import linear
 from m2f2bench.training.frames import FrameReader, batch_part, epoch_batches, steps_per_epoch
 from m2f2bench.training.job import Checkpoint, latest_checkpoint, load_checkpoint, save_checkpoint
 from m2f2bench.training.linear import fit_linear, identity_groups
-from m2f2bench.training.loader import augment
-from m2f2bench.training.objective import lr_factor
+from m2f2bench.training.loader import augment, augment_both
+from m2f2bench.training.objective import linear_lr_factor, lr_factor
 
 
 @pytest.fixture
@@ -102,6 +103,14 @@ def test_schedule() -> None:
         lr_factor(10, 10, 2)
 
 
+def test_the_linear_schedule_falls_in_the_last_quarter() -> None:
+    found = [linear_lr_factor(step, 16, 2) for step in range(16)]
+    assert found == [0.5, *[1.0] * 11, 1.0, 0.75, 0.5, 0.25]
+    assert linear_lr_factor(0, 1, 0) == 1.0 and linear_lr_factor(6, 7, 0) == pytest.approx(4 / 7)
+    with pytest.raises(ValueError, match="step 16 is outside"):
+        linear_lr_factor(16, 16, 2)
+
+
 def test_augmentation_off_is_the_identity(picture: np.ndarray) -> None:
     out = augment(picture, AugmentationSettings(flip_p=0.0), generator(1))
     assert np.array_equal(out, picture) and out is not picture
@@ -131,6 +140,79 @@ def test_colour_blur_and_rescale_take_away_what_they_should(picture: np.ndarray)
         assert abs(out.mean() - picture.mean()) < 3
     same = augment(picture, AugmentationSettings(**off, rescale_p=1.0, rescale_px=(60, 90)), generator(1))
     assert np.array_equal(same, picture)  # it never enlarges first
+
+
+def _before(image: np.ndarray, given: AugmentationSettings, rng: np.random.Generator) -> np.ndarray:
+    """The augmentation of version 0.6.0, written down once more."""
+    flip, rescale, blur, colour, jpeg = rng.random(5)
+    found = Image.fromarray(image[:, ::-1] if flip < given.flip_p else image)
+    share, across, down = rng.uniform(*given.crop), rng.random(), rng.random()
+    width, height = round(found.width * share), round(found.height * share)
+    left, top = round(across * (found.width - width)), round(down * (found.height - height))
+    found = found.crop((left, top, left + width, top + height))
+    if rescale < given.rescale_p:
+        side = int(rng.integers(given.rescale_px[0], given.rescale_px[1] + 1))
+        if side < max(found.size):
+            small = (round(found.width * side / max(found.size)), round(found.height * side / max(found.size)))
+            found = found.resize(small, Image.Resampling.BILINEAR).resize(found.size, Image.Resampling.BILINEAR)
+    if blur < given.blur_p:
+        found = found.filter(ImageFilter.GaussianBlur(rng.uniform(*given.blur_sigma)))
+    if colour < given.colour_p:
+        for kind in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            found = kind(found).enhance(rng.uniform(1 - given.colour, 1 + given.colour))
+    if jpeg < given.jpeg_p:
+        buffer = io.BytesIO()
+        found.save(buffer, "JPEG", quality=int(rng.integers(given.jpeg_quality[0], given.jpeg_quality[1] + 1)))
+        found = Image.open(buffer)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_card_without_the_later_steps_has_the_bits_that_it_had(picture: np.ndarray, seed: int) -> None:
+    card = AugmentationSettings(
+        crop=(0.7, 1.0), rescale_p=0.5, rescale_px=(20, 50), blur_p=0.5, colour_p=0.5, jpeg_p=0.5
+    )
+    assert np.array_equal(augment(picture, card, generator(seed)), _before(picture, card, generator(seed)))
+
+
+def test_a_rotation_turns_the_mask_with_the_picture() -> None:
+    image, mask = np.zeros((41, 41, 3), np.uint8), np.zeros((41, 41), np.float32)
+    image[8:12, 18:23], mask[8:12, 18:23] = 255, 1
+    turned = AugmentationSettings(flip_p=0.0, rotate_p=1.0, rotate=40.0)
+    angles = set()
+    for seed in range(6):
+        found, where = augment_both(image, mask, turned, generator(seed))
+        assert found.shape == image.shape and where is not None and where.shape == mask.shape
+        assert np.abs(found[..., 0] / 255 - where).max() < 0.01  # white where the mask is
+        row, column = (np.indices(where.shape) * where).sum((1, 2)) / where.sum() - 20
+        assert np.hypot(row, column) == pytest.approx(10.5, abs=0.3)  # it goes round the middle
+        angles.add(round(np.degrees(np.arctan2(column, -row))))
+    assert max(angles) <= 41 and min(angles) >= -41 and len(angles) > 3
+    flat = np.full((30, 50, 3), 77, np.uint8)
+    assert np.array_equal(augment(flat, turned, generator(0)), flat)  # no black corners
+
+
+def test_erasing_makes_a_rectangle_grey_and_unmasked() -> None:
+    erased = AugmentationSettings(flip_p=0.0, erase_p=1.0, erase=(0.1, 0.2))
+    for seed in range(6):
+        image, where = augment_both(
+            np.zeros((60, 80, 3), np.uint8), np.ones((60, 80), np.float32), erased, generator(seed)
+        )
+        grey = (image == 128).all(axis=2)
+        rows, columns = np.flatnonzero(grey.any(1)), np.flatnonzero(grey.any(0))
+        assert grey.sum() == len(rows) * len(columns) == np.ptp(rows) * np.ptp(columns) + len(rows) + len(columns) - 1
+        assert 0.09 < grey.mean() < 0.22 and where is not None and np.array_equal(where == 0, grey)
+
+
+def test_shifted_colours_and_hue() -> None:
+    flat = np.full((8, 8, 3), (100, 60, 20), np.uint8)
+    shift = augment(flat, AugmentationSettings(flip_p=0.0, shift_p=1.0, shift=5.0), generator(2))
+    moved = shift[0, 0].astype(int) - flat[0, 0]
+    assert np.ptp(shift, axis=(0, 1)).max() == 0 and np.abs(moved).max() <= 5 and len(set(moved.tolist())) > 1
+    hue = augment(flat, AugmentationSettings(flip_p=0.0, hue_p=1.0, hue=0.3), generator(2))
+    before, after = (colorsys.rgb_to_hsv(*(one[0, 0] / 255)) for one in (flat, hue))
+    assert abs(after[0] - before[0]) * 360 < 8 and 0.69 < after[2] / before[2] < 1.31 and after != before
+    assert np.array_equal(augment(flat, AugmentationSettings(hue_p=1.0, hue=0.0, flip_p=0.0), generator(2)), flat)
 
 
 def test_augmentation_depends_on_its_generator_alone(picture: np.ndarray) -> None:

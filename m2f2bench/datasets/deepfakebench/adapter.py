@@ -42,7 +42,7 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
 
     A label is real or fake by its table (`FF-DF`) or its end (`…_Real`, `…_fake`), also `original` or the method. A
     video has the key of the list after its method (`Deepfakes/000_003`). Paths may have `\\` or `/`, and any beginning:
-    the end of a path that exists under the root is its place. Landmarks are not read.
+    the end of a path that exists under the root is its place.
     """
 
     def __init__(self, root: Path | None = None, options: DeepfakeBenchOptions | None = None) -> None:
@@ -168,5 +168,5 @@ class DeepfakeBenchAdapter(ListedVideos[DeepfakeBenchOptions]):
             raise FrameError(frame.id, f"'{frame.locator.key}' is not in the LMDB file")
         return found
 
-    def _mask_data(self, place: Locator, frame_id: str) -> bytes | None:
-        return super()._mask_data(place, frame_id) if place.key is None else self._value(place.key)
+    def _data_at(self, place: Locator, frame_id: str) -> bytes | None:
+        return super()._data_at(place, frame_id) if place.key is None else self._value(place.key)

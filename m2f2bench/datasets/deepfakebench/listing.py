@@ -19,6 +19,7 @@ from ..base import AdapterOptions, ClipAdapter, check_split
 from ..files.images import FileAdapter, digest_bytes, digest_file, read_bytes, read_image
 from .df40_methods import TYPES
 from .labels import people_in
+from .landmarks import landmarks_place, points_in
 from .list_file import Listed, VideoList
 from .places import Places
 
@@ -252,7 +253,7 @@ class ListedVideos(ClipAdapter[ListOptionsT], FileAdapter[ListOptionsT]):
         DeepfakeBench keeps the masks of all compression levels with c23.
         """
         for place in _mask_places(frame.locator):
-            data = self._mask_data(place, frame.id)
+            data = self._data_at(place, frame.id)
             if data is not None:
                 grey = read_image(data, frame.id)[:, :, 0]
                 return grey >= LEAST_OF_MASK
@@ -264,7 +265,17 @@ class ListedVideos(ClipAdapter[ListOptionsT], FileAdapter[ListOptionsT]):
             return None
         return "".join(frame_stamp(place) for place in _mask_places(frame.locator))
 
-    def _mask_data(self, place: Locator, frame_id: str) -> bytes | None:
+    def landmarks(self, frame: Frame) -> npt.NDArray[np.float64] | None:
+        """Return the landmarks, [81, 2], of `landmarks/<video>/<frame>.npy` beside `frames`; None without.
+
+        Raises FrameError for a file that is no array.
+        """
+        place = landmarks_place(frame.locator)
+        data = None if place is None else self._data_at(place, frame.id)
+        return None if data is None else points_in(data, frame.id)
+
+    def _data_at(self, place: Locator, frame_id: str) -> bytes | None:
+        """Return the bytes of a file, or of a key, that a frame may have beside it; None if it is not there."""
         path = Path(place.path)
         return read_bytes(path, frame_id) if path.is_file() else None
 

@@ -14,7 +14,9 @@ from ...core.memo import frame_stamp
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
 from ..base import Adapter, check_split, judge_questions
 from .cache import Opened, cache_folder, open_split
-from .draw import FRAMES, SyntheticOptions, plan
+from .draw import FRAMES, SyntheticOptions, Video, plan
+from .faces import draw_features, draw_poses
+from .landmarks import landmarks
 from .questions import KINDS, ask, asked_frame
 from .render import touched
 
@@ -34,6 +36,7 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         super().__init__(None, options)
         self._lock = threading.Lock()
         self._opened: dict[str, Opened] = {}
+        self._plans: dict[str, dict[str, Video]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how to make an adapter with the same options: another process opens its own arrays and lock."""
@@ -71,6 +74,21 @@ class SyntheticAdapter(Adapter[SyntheticOptions]):
         size = self.options.size
         bits = np.unpackbits(self._open(frame.split).masks[self._row(frame)], count=size * size)
         return bits.reshape(size, size).astype(np.bool_)
+
+    def landmarks(self, frame: Frame) -> npt.NDArray[np.float64]:
+        """Return the 81 landmarks of the frame's face, float64 [81, 2]; nothing is read. A fake has those of its real.
+
+        Raises FrameError for a frame of another dataset.
+        """
+        if frame.split not in self._plans:
+            self._plans[frame.split] = {one.name: one for one in plan(self.options, frame.split)}
+        video = self._plans[frame.split].get(frame.video)
+        number = -1 if video is None or frame.locator.index is None else frame.locator.index - video.row
+        if video is None or not 0 <= number < self.options.frames_per_video:
+            raise FrameError(frame.id, f"is not in the synthetic dataset's split '{frame.split}'")
+        seed, count = self.options.seed, self.options.frames_per_video
+        pose = draw_poses(seed, video.clip, count)[number]
+        return landmarks(draw_features(seed, video.target), pose, self.options.size)
 
     def notes(self, video: str, split: str) -> dict[str, Any]:
         """Return notes on a forged video: `strength` in [0, 1], and `regions`, the altered share of each region."""

@@ -95,8 +95,12 @@ def make_canvas(face: Face, pose: Pose, scene: Scene) -> Canvas:
 
 def mouth_curves(c: Canvas) -> tuple[Array, Array, Array, Array, Array]:
     """Return the position across the mouth (±1 at its corners) and the heights of the four lip edges."""
-    face, pose = c.face, c.pose
-    across = c.u / np.float32(face.mouth_w * (1 + 1.2 * pose.smile))
+    return lip_edges(c.face, c.pose, c.u)
+
+
+def lip_edges(face: Face, pose: Pose, u: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Return what `mouth_curves` does, at these places `u` to the right of the face's middle."""
+    across = u / np.float32(face.mouth_w * (1 + 1.2 * pose.smile))
     arc = np.clip(1 - np.square(across), 0, 1)
     line = np.float32(face.mouth_y) - np.float32(face.smile + pose.smile) * np.square(across)
     cupid = 1 - 0.32 * np.exp(-np.square(across / 0.16)) + 0.14 * np.exp(-np.square((np.abs(across) - 0.3) / 0.2))

@@ -6,7 +6,7 @@ Lengths are in half face widths, colours linear RGB in [0, 1]. A real video and 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,8 @@ TEXTURE_SPAN = 3.2
 PARAMETERS: dict[str, Any] = read_yaml(Path(__file__).with_name("faces.yaml"))
 SKIN_TONES, HAIR_TONES, IRIS_TONES = (PARAMETERS[f"{part}_tones"] for part in ("skin", "hair", "iris"))
 HAIR_STYLES = PARAMETERS["hair_styles"]
+NOTHING = np.zeros((0, 0), np.float32)
+"""An empty map."""
 
 
 def stream(*keys: object) -> np.random.Generator:
@@ -100,6 +102,13 @@ def skin_tone(seed: int, name: str) -> int:
 @lru_cache(maxsize=8)
 def draw_face(seed: int, name: str) -> Face:
     """Draw the identity `name` of the dataset with this seed."""
+    face = draw_features(seed, name)
+    return replace(face, **_textures(seed, name, face.freckles))
+
+
+@lru_cache(maxsize=64)
+def draw_features(seed: int, name: str) -> Face:
+    """Draw an identity without its textures, which take most of the time: their maps are empty."""
     rng = stream(seed, name, "face")
 
     def between(low: float, high: float) -> float:
@@ -133,7 +142,9 @@ def draw_face(seed: int, name: str) -> Face:
         part=between(-0.5, 0.5),
         beard=beard,
         glasses=between(0, 1) < 0.16,
-        **_textures(seed, name, freckles),
+        texture=NOTHING,
+        spots=NOTHING,
+        strands=NOTHING,
     )
 
 
@@ -274,5 +285,10 @@ def draw_scene(seed: int, video: str, size: int, frames: int) -> Scene:
         cloth=linear(tuple(rng.uniform(0.08, 0.85, 3) * 0.6 + rng.uniform(0.0, 0.35))),
         blur=float(rng.uniform(0.35, 0.75)),
         noise=float(rng.uniform(0.006, 0.018)),
-        poses=_poses(stream(seed, video, "motion"), frames),
+        poses=draw_poses(seed, video, frames),
     )
+
+
+def draw_poses(seed: int, video: str, frames: int) -> tuple[Pose, ...]:
+    """Draw the poses of a real video's frames; all its forgeries share them."""
+    return _poses(stream(seed, video, "motion"), frames)

@@ -19,18 +19,19 @@ def reconstruction(errors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def metric(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return max(0, 1 - mean cos(real, real) + mean cos(real, fake)), a scalar, over pairs of features [R, d].
+    """Return max(0, 1 - mean s(real, real) + mean s(real, fake)), a scalar, over pairs of features [R, d].
 
-    An image is not paired with itself, and fakes are not drawn together. A mean over no pair is 0.
+    s = (1 + cos) / 2, in [0, 1], as in the authors' code. An image is not paired with itself, and fakes are not drawn
+    together. A mean over no pair is 0.
     """
     unit = normalize(features, dim=1)
-    cosines = unit @ unit.T
+    alike = (1.0 + unit @ unit.T) / 2.0
     real = labels == 0
     same = (real[:, None] & real[None]) & ~torch.eye(len(real), dtype=torch.bool, device=real.device)
     other = real[:, None] & ~real[None]
 
     def mean(where: torch.Tensor) -> torch.Tensor:
-        return (cosines * where).sum() / where.sum().clamp(min=1)
+        return (alike * where).sum() / where.sum().clamp(min=1)
 
     return (1.0 - mean(same) + mean(other)).clamp(min=0.0)
 
@@ -39,7 +40,8 @@ class Recce(TrainingLoss):
     """Cross-entropy; L1 of the reconstruction of real images only; and the metric loss at three depths, summed.
 
     Outputs: `reconstruction` [R, 3, S, S], of the input's scale, and three maps [R, d, h, w], whose means over the
-    image are compared. `deepfakebench`: cross-entropy alone.
+    image are compared. `deepfakebench`: cross-entropy alone. The authors' code also keeps the cross-entropy of a batch
+    above 0.04 (flooding), which is not in the paper and not here.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logit", "reconstruction", *DEPTHS)

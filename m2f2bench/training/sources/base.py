@@ -42,12 +42,17 @@ class Source(abc.ABC):
 
     labels: ClassVar[tuple[int, ...]] = (0, 1)
     """Labels of the samples that `make` returns, in this order; their number is the same for all frames."""
+    alike: ClassVar[bool] = False
+    """Whether the samples of a frame are augmented by the same draws."""
     landmarks: Landmarks | None = None
     """Set before the first call of `make`; None if the dataset has no landmarks."""
 
     @abc.abstractmethod
     def make(self, image: Image, frame: Frame, rng: np.random.Generator) -> list[Made]:
-        """Return the samples made from a frame's pixels, RGB uint8 [H, W, 3]. All random draws come from `rng`."""
+        """Return the samples made from a frame's pixels, RGB uint8 [H, W, 3]. All random draws come from `rng`.
+
+        Raises FrameError for a frame of which none can be made: it is left out, as an unreadable one is.
+        """
 
     def notes(self) -> list[str]:
         """Return notes for the training's report, asked once at its start."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
 Pixels = npt.NDArray[np.uint8]
+LEVELS = np.arange(256, dtype=np.float64)
 
 
 def jittered(image: Pixels, rng: np.random.Generator) -> Pixels:
@@ -24,21 +27,20 @@ def jittered(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 def shifted(image: Pixels, by: npt.ArrayLike) -> Pixels:
     """Return the image plus a number for each of R, G and B, in grey levels."""
-    return _bytes(image.astype(np.float64) + np.asarray(by, dtype=np.float64))
+    return _mapped(image, LEVELS + np.asarray(by, dtype=np.float64)[:, None])
 
 
 def hsv(image: Pixels, hue: float, saturation: float, value: float) -> Pixels:
     """Return the image with hue turned by `hue` × 20 degrees, and saturation and value times 1 + theirs."""
-    planes = np.asarray(Pillow.fromarray(image).convert("HSV"), dtype=np.float64)
-    turned = np.mod(planes[..., 0] + hue * 256 / 18, 256)
-    rest = np.clip(planes[..., 1:] * (1 + np.array([saturation, value])), 0, 255)
-    made = np.concatenate([turned[..., None], rest], axis=2).astype(np.uint8)
-    return np.asarray(Pillow.fromarray(made, "HSV").convert("RGB"))
+    turned = np.mod(LEVELS + hue * 256 / 18, 256)
+    rest = np.clip(LEVELS * (1 + np.array([[saturation], [value]])), 0, 255)
+    table = np.concatenate([turned[None], rest]).astype(np.uint8)
+    return np.asarray(Pillow.fromarray(image).convert("HSV").point(table.ravel().tolist()).convert("RGB"))
 
 
 def contrast(image: Pixels, brightness: float, factor: float) -> Pixels:
     """Return image × (1 + factor) + 255 × brightness."""
-    return _bytes(image.astype(np.float64) * (1 + factor) + 255 * brightness)
+    return _mapped(image, np.tile(LEVELS * (1 + factor) + 255 * brightness, (3, 1)))
 
 
 def coarser(image: Pixels, factor: int) -> Pixels:
@@ -51,9 +53,14 @@ def coarser(image: Pixels, factor: int) -> Pixels:
 
 def sharper(image: Pixels, share: float) -> Pixels:
     """Return the image mixed with its sharpened self, of which it has `share`."""
-    sharp = np.asarray(Pillow.fromarray(image).filter(ImageFilter.SHARPEN), dtype=np.float64)
-    return _bytes(image * (1 - share) + sharp * share)
+    sharp = np.asarray(Pillow.fromarray(image).filter(ImageFilter.SHARPEN), dtype=np.float32)
+    return _bytes(image + (sharp - image) * np.float32(share))
 
 
-def _bytes(values: npt.NDArray[np.float64]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _mapped(image: Pixels, table: npt.NDArray[np.float64]) -> Pixels:
+    """Return an image whose grey levels are replaced by those of a table, [3, 256]."""
+    return np.asarray(Pillow.fromarray(image).point(_bytes(table).ravel().tolist()))
+
+
+def _bytes(values: npt.NDArray[np.floating[Any]]) -> Pixels:
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import DataError
+from ...core.errors import DataError, FrameError
 from . import hull, jitter, mean_face
 from .base import Made, Source
 
@@ -48,12 +48,13 @@ class SelfBlended(Source):
     """Source of a real (0) and its self-blended image (1) from each real frame."""
 
     labels = (0, 1)
+    alike = True  # so that the two differ in the blend alone
 
     def make(self, image: Image, frame: Frame, rng: np.random.Generator) -> list[Made]:
-        """Return the real and its blend. Raises DataError for a face under 64 pixels or landmarks without a hull."""
+        """Return the real and its blend. Raises FrameError for a face under 64 pixels or landmarks without a hull."""
         height, width = image.shape[:2]
         if min(height, width) < 64:
-            raise DataError(f"frame '{frame.id}': self-blended images need 64 pixels a side, not {width}×{height}")
+            raise FrameError(frame.id, f"self-blended images need 64 pixels a side, not {width}×{height}")
         known = self.landmarks(frame) if self.landmarks is not None else None
         if known is None:
             known = mean_face.usual_points(height, width)
@@ -62,10 +63,10 @@ class SelfBlended(Source):
             if points.shape == (5, 2):
                 points = mean_face.fitted(points)
             target, fake, mask = self_blended(np.ascontiguousarray(image), points, rng)
-        except ValueError as error:
-            raise DataError(f"frame '{frame.id}': {error}") from None
+        except (ValueError, DataError) as error:
+            raise FrameError(frame.id, str(error)) from None
         if not mask.any():
-            raise DataError(f"frame '{frame.id}': its landmarks lie outside the picture, nothing can be blended")
+            raise FrameError(frame.id, "its landmarks lie outside the picture or have too small a hull")
         return [Made(target, 0), Made(fake, 1, mask)]
 
     def notes(self) -> list[str]:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
 from toy_training import frames, toy_job
 
 from m2f2bench.core.records import Frame
-from m2f2bench.detectors.cnn import ucf, ucf_training
+from m2f2bench.detectors.cnn import ucf
+from m2f2bench.detectors.cnn.ucf_decoder import adain
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training.job import FitReport, TrainingJob
 from m2f2bench.training.losses.make import method_numbers
@@ -68,20 +70,15 @@ class LittleDecoder(nn.Module):
 
     def forward(self, content: torch.Tensor, forgery: torch.Tensor) -> torch.Tensor:
         """Return [B, 3, 16h, 16w]."""
-        small: torch.Tensor = self.last(ucf_training.adain(content, forgery))
+        small: torch.Tensor = self.last(adain(content, forgery))
         return small.tanh().repeat_interleave(16, 2).repeat_interleave(16, 3)
 
 
-def small(job: TrainingJob) -> ucf_training.UcfTraining:
+def small(job: TrainingJob) -> ucf.UcfTraining:
     """The network of a job, with little encoders."""
-    before = ucf.Xception, ucf_training.Xception
-    ucf.Xception = ucf_training.Xception = Encoder  # type: ignore[misc, assignment]
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            return ucf_training.UcfTraining(1, 0.0, len(method_numbers(job)))
-    finally:
-        ucf.Xception, ucf_training.Xception = before  # type: ignore[misc]
+    with mock.patch.object(ucf, "Xception", Encoder), torch.random.fork_rng():
+        torch.manual_seed(1)
+        return ucf.UcfTraining(1, 0.0, len(method_numbers(job)))
 
 
 def train(out: Path, decodes: bool = False, **values: Any) -> FitReport:

@@ -18,8 +18,9 @@ from toy_ucf import Encoder, paired, small, train, ucf_job
 from m2f2bench.cards.settings import LossSettings
 from m2f2bench.core.errors import DataError
 from m2f2bench.core.tensors import read_tensors
-from m2f2bench.detectors.cnn import ucf, ucf_training
-from m2f2bench.detectors.cnn.ucf_training import Decoder, UcfTraining, adain, partners
+from m2f2bench.detectors.cnn import ucf
+from m2f2bench.detectors.cnn.ucf import UcfTraining, partners
+from m2f2bench.detectors.cnn.ucf_decoder import Decoder, adain
 from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.detectors.published import parts
 from m2f2bench.detectors.weights.load import shapes_of
@@ -174,8 +175,7 @@ def test_the_decoder_fits_the_input() -> None:
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """UCF with little encoders."""
     torch.set_num_threads(1)
-    for module in (ucf, ucf_training):
-        monkeypatch.setattr(module, "Xception", Encoder)
+    monkeypatch.setattr(ucf, "Xception", Encoder)
 
 
 @pytest.mark.usefixtures("little")

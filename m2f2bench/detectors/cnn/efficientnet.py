@@ -88,6 +88,18 @@ class EfficientNetClassifier(Classifier):
         return y
 
 
+def b4(drop_path_rate: float) -> nn.Module:
+    """Return timm's EfficientNet-B4 without its last layer, padded as the authors' is."""
+    import timm
+
+    made: Any = timm.create_model(MODEL, pretrained=False, num_classes=0, drop_path_rate=drop_path_rate)
+    for name, zeros in STRIDED.items():
+        block = made.get_submodule(name)
+        block.conv_dw = PaddedConv(block.conv_dw, zeros)
+    found: nn.Module = made
+    return found
+
+
 def published_name(name: str) -> str:
     """Return the name of a tensor of timm's network in `efficientnet_pytorch`: `_blocks.6._expand_conv.weight`."""
     layer, _, last = name.rpartition(".")

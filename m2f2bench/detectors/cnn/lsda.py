@@ -6,15 +6,16 @@ faces and the fusion serve its training only: `lsda_training`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ...core.errors import DetectorError
 from ...training.job import TrainingJob
+from ...training.losses.base import Given, Rows
 from .base import Classifier, ClassifierDetector, ClassifierOptions
-from .efficientnet import MODEL, STRIDED, PaddedConv
+from .efficientnet import MODEL, b4
 from .efficientnet import published_name as efficientnet_name
 from .pretrained import ImageNet, load_pretrained
 
@@ -29,8 +30,6 @@ class LsdaStudent(Classifier):
     """
 
     head: ClassVar[str] = "classifier"
-    model: ClassVar[str] = MODEL
-    """timm's name of the backbone."""
 
     def __init__(self, outputs: int, drop_path_rate: float) -> None:
         """Make timm's network; `drop_path_rate` is that of its training."""
@@ -56,16 +55,31 @@ class LsdaStudent(Classifier):
         return found
 
 
-def b4(drop_path_rate: float) -> nn.Module:
-    """Return timm's EfficientNet-B4 without its last layer, padded as the authors' is."""
-    import timm
+class LsdaTraining(LsdaStudent):
+    """`LsdaStudent` with what teaches it."""
 
-    made: Any = timm.create_model(MODEL, pretrained=False, num_classes=0, drop_path_rate=drop_path_rate)
-    for name, zeros in STRIDED.items():
-        block = made.get_submodule(name)
-        block.conv_dw = PaddedConv(block.conv_dw, zeros)
-    found: nn.Module = made
-    return found
+    training_only: ClassVar[tuple[str, ...]] = ("teaching",)
+
+    def __init__(self, outputs: int, drop_path_rate: float, teaching: nn.Module, notes: tuple[str, ...]) -> None:
+        """`notes` are for the report of the training."""
+        super().__init__(outputs, drop_path_rate)
+        self.teaching, self._notes = teaching, notes
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The logit, and what the loss of the paper reads."""
+        return ("logit", "student", "target", "domains", "real", "identity")
+
+    @property
+    def training_notes(self) -> tuple[str, ...]:
+        """What the real encoder started from."""
+        return self._notes
+
+    def informed_outputs(self, images: torch.Tensor, given: Given) -> Rows:
+        """Return the outputs that `gives` names."""
+        assert given.methods is not None
+        maps = self.maps(images)
+        return {"logit": self.logit(self.judged(maps)), "student": maps, **self.teaching(images, maps, given.methods)}
 
 
 def published_name(name: str) -> str:
@@ -121,7 +135,7 @@ class LsdaDetector(ClassifierDetector[LsdaOptions]):
         if loss.name != "lsda":
             return cls.network(options, job.card.input.size)
         from ...training.losses.make import make_loss, method_numbers
-        from .lsda_training import LsdaTraining, Teaching, map_encoder
+        from .lsda_training import Teaching, map_encoder
 
         where, methods = f"detector '{job.card.name}'", list(method_numbers(job)) or ["made by the source"]
         kinds = dict.fromkeys(options.keeps_identity, 1) | dict.fromkeys(options.swaps_identity, -1)

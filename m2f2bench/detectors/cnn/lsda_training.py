@@ -8,7 +8,7 @@ give those of the real encoder. All of it serves the training alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...core.errors import first_line
-from ...training.losses.base import Given, Rows
+from ...training.losses.base import Rows
 from ...training.losses.gathering import exchange_rows, shared_generator
 from ...training.sharing import SharedStatistics
-from .lsda import LsdaStudent, b4
+from .efficientnet import MODEL, b4
 
 NEARLY = 1e-4
 """Distances that differ by less than this share count as the same, so that rounding does not choose the hardest."""
@@ -121,7 +121,7 @@ def map_encoder(name: str, width: int, drop_path_rate: float) -> MapEncoder:
     import timm
 
     try:
-        made: Any = b4(drop_path_rate) if name == LsdaStudent.model else timm.create_model(name, num_classes=0)
+        made: Any = b4(drop_path_rate) if name == MODEL else timm.create_model(name, num_classes=0)
         with torch.no_grad():
             shape = made.eval().forward_features(torch.zeros(1, 3, 64, 64)).shape
     except (RuntimeError, AssertionError) as error:
@@ -228,30 +228,3 @@ def _passed(encoder: nn.Module, images: torch.Tensor, batch: torch.Tensor) -> to
     finally:
         active.counted = counted
     return found
-
-
-class LsdaTraining(LsdaStudent):
-    """`LsdaStudent` with what teaches it."""
-
-    training_only: ClassVar[tuple[str, ...]] = ("teaching",)
-
-    def __init__(self, outputs: int, drop_path_rate: float, teaching: Teaching, notes: tuple[str, ...]) -> None:
-        """`notes` are for the report of the training."""
-        super().__init__(outputs, drop_path_rate)
-        self.teaching, self._notes = teaching, notes
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """The logit, and what the loss of the paper reads."""
-        return ("logit", "student", "target", "domains", "real", "identity")
-
-    @property
-    def training_notes(self) -> tuple[str, ...]:
-        """What the real encoder started from."""
-        return self._notes
-
-    def informed_outputs(self, images: torch.Tensor, given: Given) -> Rows:
-        """Return the outputs that `gives` names."""
-        assert given.methods is not None
-        maps = self.maps(images)
-        return {"logit": self.logit(self.judged(maps)), "student": maps, **self.teaching(images, maps, given.methods)}

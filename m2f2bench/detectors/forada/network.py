@@ -22,7 +22,6 @@ from ..tuned.options import TransformersSource
 
 if TYPE_CHECKING:
     from ...training.losses.base import Given, Rows
-    from .boundary import BoundaryHead
 
 BLOCKED = -100.0
 """What the authors add to the attention that is not allowed."""
@@ -231,7 +230,7 @@ class ForensicsAdapter(nn.Module):
                 "the last one it has no effect"
             )
         self.clip, self.options = clip.requires_grad_(False), options
-        self.boundary: BoundaryHead | None = None
+        self.boundary: nn.Module | None = None
         """What predicts the blending boundary; set for a training with the loss `forada`, in no file of weights."""
         self.adapter = Adapter(options, config.num_attention_heads)
         self.intra = Intra(config.hidden_size, options.intra_width)

@@ -53,7 +53,7 @@ class FusingAdapter(Adapter):
             x = block(x) + places
             x = torch.cat([x[:, :count], x[:, count:] + fused], dim=1)
         patches = x[:, count:].transpose(1, 2).reshape(len(x), -1, grid, grid)
-        found: torch.Tensor = self.mask_decoder(x[:, :count], patches)
+        found: torch.Tensor = self.mask_decoder(self.mask_decoder.query_mlp(x[:, :count]), patches)
         return found
 
     @staticmethod

@@ -21,7 +21,7 @@ def row(records: list[dict[str, Any]]) -> list[str]:
     settings, size = records[0]["settings"], records[0]["card"]["input"]["size"]
     minutes = [one["seconds"] / 60 for one in records]
     threads = {found[1] for one in records for note in one["notes"] if (found := re.search(r"(\d+) threads", note))}
-    seen = settings["epochs"] * (settings.get("epoch_images") or one_epoch(records[0]))
+    seen = settings["epochs"] * (settings.get("epoch_images") or records[0]["n_train"]["frames"])
     return [
         records[0]["detector"],
         settings.get("loss", {}).get("name", "cross-entropy"),
@@ -32,12 +32,6 @@ def row(records: list[dict[str, Any]]) -> list[str]:
         ", ".join(sorted(threads)),
         f"{mean(one['val_auc'] for one in records):.3f}",
     ]
-
-
-def one_epoch(record: dict[str, Any]) -> int:
-    """Return about how many images an epoch has, without `epoch_images`."""
-    frames: int = record["n_train"]["frames"]
-    return frames
 
 
 def main() -> None:

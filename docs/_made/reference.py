@@ -147,7 +147,7 @@ def section(model: type[BaseModel], title: str, level: str = "##", deep: bool = 
 
 def cards() -> str:
     """Return the page of cards: every key of every card, and the options of every adapter and backend."""
-    from m2f2bench.cards import models, protocols, settings
+    from m2f2bench.cards import columns, models, protocols, settings
     from m2f2bench.faces import crops
 
     parts = [
@@ -174,8 +174,8 @@ def cards() -> str:
         section(protocols.BertScoreRules, "`bertscore`", "###"),
         section(protocols.HeatMapRules, "Protocol for heat maps"),
         section(models.LeaderboardCard, "Leaderboard"),
-        section(models.Column, "`columns`: one column", "###"),
-        section(models.TrainStep, "`train`: one step", "###"),
+        section(columns.Column, "`columns`: one column", "###"),
+        section(columns.TrainStep, "`train`: one step", "###"),
     ]
     return "\n".join(parts)
 

@@ -26,10 +26,11 @@ from ..core.errors import CardError, near
 from ..core.parsing import Refused, read_yaml
 from ..core.places import moved, moved_reference
 from ..core.text import quoted
+from .columns import Column, TrainStep
 from .folders import DATA_VARIABLE, DETECTION, EXPLANATION, HEATMAPS, find_card, iter_cards
 from .protocols import DETECTION_METRICS, ExplanationRules, HeatMapRules, ProtocolRules
 from .registry import is_file_reference
-from .settings import InputSettings, Settings, StageSettings, TrainingSettings
+from .settings import InputSettings, StageSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -181,38 +182,6 @@ class HeatMapCard(Card, HeatMapRules):
 
 
 AnyProtocol = ProtocolCard | ExplanationCard | HeatMapCard
-
-
-class Column(Settings):
-    """One column of a leaderboard: dataset × protocol × metric."""
-
-    dataset: str
-    """The name of a dataset's card."""
-    protocol: str = "frame"
-    """The name of a protocol's card."""
-    metric: str = "auc"
-    """One of the protocol's metrics."""
-    split: str = "test"
-    """The split that is judged."""
-
-
-class TrainStep(Settings):
-    """A detector that a suite trains before it is judged."""
-
-    detector: str
-    """The name of a detector's card."""
-    dataset: str
-    """The name of the dataset's card; its split `train` is learned from."""
-    quick: bool = False
-    """Whether the card's training is scaled to minutes, as by `train --quick`; the row is then `NAME-quick`."""
-    seeds: tuple[int, ...] = ()
-    """Seeds of several trainings, which are one row of the board; empty: one training, with the card's seed."""
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds are {list(self.seeds)}: give each seed once")
-        return self
 
 
 class LeaderboardCard(Card):

@@ -24,14 +24,14 @@ def quick_settings(settings: TrainingSettings) -> TrainingSettings:
     epochs = min(settings.epochs, EPOCHS)
     batch = min(settings.batch_size, BATCH)
     passes = settings.views * (1 if settings.sam is None else 2)
-    frames = settings.frames_per_video
+    frames, images = settings.frames_per_video, max(batch, IMAGES // (epochs * passes))
     own = {
         "epochs": epochs,
         "batch_size": batch,
-        "accumulation": min(settings.accumulation, max(1, batch // 2)) if batch == settings.batch_size else 1,
+        "accumulation": settings.accumulation if batch == settings.batch_size else 1,
         "warmup_epochs": settings.warmup_epochs * epochs / settings.epochs,
         "frames_per_video": FRAMES if frames is None else min(frames, FRAMES),
-        "epoch_images": max(batch, IMAGES // (epochs * passes)),
+        "epoch_images": images if settings.epoch_images is None else min(images, settings.epoch_images),
     }
     return settings.model_copy(update=own)
 

@@ -79,8 +79,10 @@ class Landmarks:
         return found if found._points or found._failed else None
 
     def digest(self) -> str:
-        """Return 16 hex digits over all landmarks, for the identity of what is made with them."""
+        """Return 16 hex digits over all landmarks and over which are bad, for the identity of what is made of them."""
         found = hashlib.blake2b(digest_size=8)
+        for split, name in sorted(self._failed):
+            found.update(f"bad\0{split}\0{name}\0".encode("utf-8", "surrogatepass"))
         for (split, name), points in sorted(self._points.items()):
             found.update(f"{split}\0{name}\0{len(points)}\0".encode("utf-8", "surrogatepass") + points.tobytes())
         return found.hexdigest()

@@ -211,11 +211,8 @@ class FaceAdapter(Adapter[FaceOptions]):
         return has_masks(self.scenes)
 
     def landmarks(self, frame: Frame) -> npt.NDArray[np.float64] | None:
-        """Return the chosen face's landmarks in its crop, else its five points, [K, 2]; None for a box alone.
-
-        Those of the scenes are not asked for: they need not be of this face. Raises as `read`.
-        """
-        crop = self.cut(frame)
+        """Return landmarks of the crop's face, else its five points, [K, 2]; None for a box alone. Raises as `read`."""
+        crop = self.cut(frame)  # those of the scene may be of another face
         points = crop.face.points if crop.face.landmarks is None else crop.face.landmarks
         return None if points is None else moved(crop.transform, points)
 

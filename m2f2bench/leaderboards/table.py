@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from ..cards.columns import Column
 from ..cards.corpora import Domain, Trained
 from ..cards.folders import EXPLANATION
-from ..cards.models import Column, LeaderboardCard, corpus_of, people_of
+from ..cards.models import LeaderboardCard, corpus_of, people_of
 from ..core.records import Score
 from ..metrics.metric import Metric
 from ..metrics.names import AT_HALF, AVERAGE

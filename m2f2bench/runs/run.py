@@ -32,7 +32,7 @@ from .detection import DetectionJob
 from .heatmaps_job import HeatMapsJob
 from .job import Job, Settings
 from .train import train
-from .trainings import trainings_at
+from .trainings import trainings_at, trainings_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -315,7 +315,8 @@ def _train_first(
             train(step.detector, step.dataset, out=place, **how)
             trained[step.detector] = [str(place)]
             continue
-        for seed in step.seeds:
-            train(step.detector, step.dataset, out=place / f"seed{seed}", seed=seed, **how)
-        trained[step.detector] = list(trainings_at(f"{place}/seed*"))
+        folders = [place / f"seed{seed}" for seed in step.seeds]  # others may lie there from an older card
+        for seed, own in zip(step.seeds, folders, strict=True):
+            train(step.detector, step.dataset, out=own, seed=seed, **how)
+        trained[step.detector] = list(trainings_in(folders, f"{place}/seed*"))
     return trained

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,6 +30,7 @@ from ..datasets.base import Adapter, close_adapter, has_landmarks, has_masks, qu
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
 from ..datasets.landmarks import Landmarks
+from ..datasets.read_ahead import read_mask
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..faces.crops import CropCard
@@ -43,7 +45,14 @@ from ..training.frames import split_frames
 from ..training.job import FitReport, LanguageData, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import commit
-from .training_identity import data_fingerprint, stage_identity, training_identity
+from .training_identity import (
+    data_fingerprint,
+    frame_counts,
+    masks_digest,
+    needs_masks,
+    stage_identity,
+    training_identity,
+)
 
 CARD = "card.yaml"
 DTYPES = ("fp32", "bf16", "fp16")
@@ -97,13 +106,11 @@ def train(
             finished = _finished(job.out, job.identity, resume)  # by another process, until now
             planned.source.check(job.out)
         if not finished:
-            began = time.monotonic()
             report = planned.backend.fit(job)
-            seconds = report.earlier_seconds + time.monotonic() - began
             with together():
                 close_adapter(planned.dataset.adapter)
                 if is_main_process():
-                    _write(planned, report, seconds)
+                    _write(planned, report)
     return TrainedCard(job.out / CARD)
 
 
@@ -152,7 +159,9 @@ def _planned(
     landmarks = None
     if settings.source is not None and stage == "detector" and has_landmarks(place.adapter):
         landmarks = Landmarks.of(place.adapter, [*training, *validation])
+    masked = stage == "detector" and has_masks(place.adapter)
     known = [] if landmarks is None else [f"landmarks {landmarks.digest()}"]
+    known += [f"masks {masks_digest(place, training)}"] if masked and needs_masks(settings) else []
     more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code]), *known]
     identity = training_identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
@@ -172,7 +181,7 @@ def _planned(
         device=device,
         stage=stage,
         start=begun,
-        mask=place.adapter.mask if has_masks(place.adapter) else None,
+        mask=partial(read_mask, place.adapter) if masked else None,
         landmarks=landmarks,
         language=language,
     )
@@ -313,7 +322,7 @@ class _Source:
                 temporary.write_bytes(self.content)
 
 
-def _write(planned: _Planned, report: FitReport, seconds: float) -> None:
+def _write(planned: _Planned, report: FitReport) -> None:
     job, dataset, source = planned.job, planned.dataset, planned.source
     card, out = job.card, job.out
     before = [*([job.start] if job.start is not None else []), card]
@@ -345,9 +354,10 @@ def _write(planned: _Planned, report: FitReport, seconds: float) -> None:
         "dataset_card": without_folders(dataset.card.model_dump(mode="json")),
         "settings": job.settings.content(),
         "data_fingerprint": planned.fingerprint,
-        "n_train": _counts(job.train),
-        "n_val": _counts(job.val),
-        "seconds": round(seconds, 1),
+        "n_train": frame_counts(job.train),
+        "n_val": frame_counts(job.val),
+        # A class of somebody's own need not measure its time.
+        "seconds": round(report.seconds or time.monotonic() - job.began, 1),
         "val_auc": report.val_auc,
         "curves": report.curves,
         "notes": report.notes,
@@ -371,16 +381,6 @@ def _stage_record(job: TrainingJob) -> dict[str, Any]:
         "stage_settings": job.language.settings.model_dump(mode="json"),
         "n_conversations": {"train": len(job.language.train), "val": len(job.language.val)},
         "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
-    }
-
-
-def _counts(frames: list[Frame]) -> dict[str, int]:
-    return {
-        "frames": len(frames),
-        "real": sum(frame.label == 0 for frame in frames),
-        "fake": sum(frame.label == 1 for frame in frames),
-        "videos": len({frame.clip for frame in frames}),
-        "identities": len({person for frame in frames for person in frame.identities}),
     }
 
 

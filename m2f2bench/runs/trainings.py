@@ -30,6 +30,11 @@ def trainings_at(pattern: str) -> list[DetectorCard]:
     found = matching(pattern)
     if not found:
         raise CardError(f"'{pattern}' matches nothing: give a pattern of the folders that train wrote")
+    return trainings_in(found, pattern)
+
+
+def trainings_in(found: Sequence[Path], pattern: str) -> list[DetectorCard]:
+    """Return the cards of the trained detectors in these folders, as `trainings_at`; `pattern` is for messages."""
     cards = [_trained(pattern, place) for place in found]
     names = {method_of(card.name) for card in cards}
     if len(names) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ WEIGHTS = "model.safetensors"
 """File of a finished training's weights, in `TrainingJob.out`."""
 REPORT = "fit.json"
 """File of a finished training's report, in `TrainingJob.out`; it is written last."""
-REPORTED = ("val_auc", "curves", "options", "notes")
+REPORTED = ("val_auc", "curves", "options", "notes", "seconds")
 """Fields of FitReport in that file."""
 
 
@@ -62,12 +63,14 @@ class TrainingJob:
     stage: str = "detector"
     start: DetectorCard | None = None
     """The trained detector that a later stage starts from: the card in its folder."""
-    mask: Callable[[Frame], npt.NDArray[np.bool_] | None] | None = None
-    """Returns the manipulated pixels of a frame, bool [H, W]; None if the dataset has no masks."""
+    mask: Callable[[Frame, Image], npt.NDArray[np.bool_] | None] | None = None
+    """Returns the manipulated pixels of a frame, bool [H, W], of its image's size; None if the dataset has no masks."""
     landmarks: Callable[[Frame], npt.NDArray[np.float64] | None] | None = None
     """Returns the landmarks of a frame in pixels (x, y), [K, 2]; None if the dataset has none."""
     language: LanguageData | None = None
     """Examples and settings of a language stage; None for stage `detector`."""
+    began: float = field(default_factory=time.monotonic)
+    """When the job was made, by the monotonic clock."""
 
 
 @dataclass
@@ -89,8 +92,9 @@ class FitReport:
     options: dict[str, Any] = field(default_factory=dict)
     """Options that the trained detector's card has in place of the untrained one's."""
     notes: list[str] = field(default_factory=list)
-    earlier_seconds: float = field(default=0.0, compare=False)
-    """Wall time of the runs that were cut off before this one, up to their last checkpoints."""
+    seconds: float = field(default=0.0, compare=False)
+    """Wall time, over all runs of a training that was cut off, up to the last checkpoint of each; `write_report` adds
+    that of this one."""
     input: InputSettings | None = None
     """Complete input of the trained detector, if the untrained one's card left a part of it to the network."""
 
@@ -216,6 +220,7 @@ def finished_report(job: TrainingJob) -> FitReport | None:
 
 def write_report(job: TrainingJob, report: FitReport) -> None:
     """Mark the training in `job.out` as finished, and remove its checkpoints."""
+    report.seconds += time.monotonic() - job.began
     kept = {name: getattr(report, name) for name in REPORTED}
     write_json(job.out / REPORT, {"identity": job.identity, **kept, "options": moved(report.options, (), job.out)})
     shutil.rmtree(job.out / FOLDER, ignore_errors=True)

@@ -189,9 +189,9 @@ class Making:
             return self.source.make(image, frame, generator("source", *draws, frame.id))
         mask = None
         if self.masks and frame.label:
-            found = None if job.mask is None else job.mask(frame)
-            if found is None or found.shape != image.shape[:2]:
-                raise FrameError(frame.id, "it has no mask of its size, and the loss needs one")
+            found = None if job.mask is None else job.mask(frame, image)
+            if found is None:
+                raise FrameError(frame.id, "it has no mask, and the loss needs one")
             mask = np.asarray(found, dtype=np.float32)
         return [Made(image, frame.label, mask)]
 

@@ -82,7 +82,8 @@ class _Training(Generic[B]):
         self.objective, self.job, self.settings = objective, objective.job, objective.settings
         self.accelerator = accelerator
         self.progress = Progress(self.job.identity, self.settings.accumulation)
-        self.began, self.earlier = time.monotonic(), 0.0
+        self.earlier = 0.0
+        """Seconds of the runs before this one."""
         self.shared = objective.shared = share_network(accelerator, objective)
         self.best: Tensors | None = None
         ema = objective.optimizing.ema
@@ -322,7 +323,7 @@ class _Training(Generic[B]):
         tensors, optimizer = self.shared.state()
         if self.average is not None:
             optimizer, tensors = {**optimizer, "live": tensors}, self.average.values
-        self.progress.seconds = self.earlier + time.monotonic() - self.began
+        self.progress.seconds = self.earlier + time.monotonic() - self.job.began
         with together():
             if self.accelerator.is_main_process:
                 checkpoint = Checkpoint(tensors, None, optimizer, dataclasses.asdict(self.progress))
@@ -334,7 +335,7 @@ class _Training(Generic[B]):
         objective, progress, out = self.objective, self.progress, self.job.out
         tensors = objective.finish(progress, self.best)
         report = FitReport(out / WEIGHTS, progress.best_auc, progress.curves, objective.network.options, self._notes())
-        report.earlier_seconds = self.earlier
+        report.seconds = self.earlier
         with together():
             if self.accelerator.is_main_process:
                 self._check_weights(tensors)

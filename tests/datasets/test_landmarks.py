@@ -17,7 +17,7 @@ from m2f2bench.core.records import Locator
 from m2f2bench.datasets.base import has_landmarks
 from m2f2bench.datasets.deepfakebench.adapter import DeepfakeBenchAdapter, DeepfakeBenchOptions
 from m2f2bench.datasets.deepfakebench.landmarks import landmarks_place, points_in
-from m2f2bench.datasets.landmarks import read_landmarks
+from m2f2bench.datasets.landmarks import Landmarks, read_landmarks
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.canvas import make_canvas
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
@@ -155,3 +155,19 @@ def test_landmarks_of_found_faces_are_moved_into_the_crop(tmp_path: Path, monkey
     assert error.value.status == "no_face"
     plain = FaceAdapter(scenes, "square:margin=0.0,size=32", MarkerFinder("no points"))
     assert read_landmarks(plain, plain.frames("test")[0]) is None
+
+
+def test_bad_landmarks_are_in_the_digest_too() -> None:
+    """A training that left a frame out is another one than that of a dataset whose frame has none."""
+    frames = SyntheticAdapter(None, SyntheticOptions()).frames("val")[:3]
+
+    class Given(SyntheticAdapter):
+        answer: Any = None
+
+        def landmarks(self, frame: Any) -> Any:
+            return self.answer if frame == frames[1] else np.ones((5, 2)) * [1, 2]
+
+    adapter, seen = Given(None, SyntheticOptions()), set()
+    for adapter.answer in (None, np.zeros((1, 2)), np.zeros((5, 2))):
+        seen.add(Landmarks(adapter, frames).digest())
+    assert len(seen) == 3

@@ -85,7 +85,7 @@ class Small(nn.Module):
         return self.training_outputs(x)["logit"]
 
 
-def mask(frame: Any) -> np.ndarray:
+def mask(frame: Any, image: Any = None) -> np.ndarray:
     """The manipulated pixels of a toy frame, which differ from frame to frame."""
     start, found = 3 * (int(frame.id[-3:]) % 5), np.zeros((48, 48), dtype=bool)
     found[start : start + 30, 6:33] = frame.label == 1

@@ -116,7 +116,7 @@ def read(one: Frame) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def mask(one: Frame) -> np.ndarray:
+def mask(one: Frame, image: Any = None) -> np.ndarray:
     """The middle of a fake."""
     found = np.zeros((SIDE, SIDE), dtype=bool)
     found[16:48, 16:48] = bool(one.label)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_units import make_units, score_all
 
-from m2f2bench.cards.models import Column, LeaderboardCard
+from m2f2bench.cards.columns import Column
+from m2f2bench.cards.models import LeaderboardCard
 from m2f2bench.cards.protocols import DETECTION_METRICS
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.records import Score

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import m2f2bench
-from m2f2bench.cards.models import TrainStep
+from m2f2bench.cards.columns import TrainStep
 from m2f2bench.cards.quick import IMAGES, quick_settings
 from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.cli.main import app
@@ -28,7 +29,7 @@ name: tiny
 backend: timm
 input: {size: 32}
 options: {model: resnet10t, model_kwargs: {channels: [8, 8, 16, 16]}}
-training: {epochs: 1, batch_size: 8, lr: 0.002, epoch_images: 8}
+training: {epochs: 1, batch_size: 8, lr: 0.002}
 """
 SUITE = """
 name: mini
@@ -56,7 +57,10 @@ def test_a_quick_recipe_counts_what_the_network_sees() -> None:
     assert (quick.lr, quick.seed, quick.frames_per_video) == (2e-4, 5, 4)
     views, sam = (TrainingSettings(epochs=2, **more) for more in ({"views": 2}, {"sam": 0.05}))
     assert quick_settings(views).epoch_images == 1500 == quick_settings(sam).epoch_images
-    assert quick_settings(TrainingSettings(epochs=1, frames_per_video=2)).frames_per_video == 2
+    small = quick_settings(
+        TrainingSettings(epochs=1, batch_size=8, accumulation=2, frames_per_video=2, epoch_images=40)
+    )
+    assert (small.frames_per_video, small.epoch_images, small.batch_size, small.accumulation) == (2, 40, 8, 2)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +113,8 @@ def test_a_suite_trains_with_several_seeds(cards: Path, monkeypatch: pytest.Monk
     assert [one.detector for one in results] == ["tiny-quick-seed0", "tiny-quick-seed1", "random"]
     rows = {row.detector: row.trained for row in results.board().table.rows}
     assert rows == {"tiny-quick": "2 trainings", "random": ""}
+    old = cards / "runs" / "trained" / "tiny" / "seed2"  # of an older card with more seeds: not of this board
+    shutil.copytree(old.with_name("seed1"), old)
     monkeypatch.setattr("m2f2bench.runs.detection.judge", None)  # neither trained nor judged again
     again = m2f2bench.run("mini", out=cards / "runs")
     assert [one.metrics for one in again] == [one.metrics for one in results]

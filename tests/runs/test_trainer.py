@@ -11,14 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import m2f2bench
 from m2f2bench.cards.settings import TrainingSettings
-from m2f2bench.core.errors import DataError
+from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.locks import LOCK
+from m2f2bench.core.records import Frame
 from m2f2bench.loading import load_dataset
+from m2f2bench.runs.training_identity import masks_digest, needs_masks
 from m2f2bench.training.frames import split_frames
 
 SMALL = "{seed: 3, size: 64, train: 6, val: 3, test: 4, frames_per_video: 2, methods: [swap, lowres]}"
@@ -275,3 +278,30 @@ def test_e9_a_plain_folder_without_val_is_carved(cli, one_line, squares: Path, t
     assert split_frames(load_dataset(str(card)), settings) == (train_, val)
     card.write_text(f"name: d\nadapter: folder\nroot: {root}\nsplits: [train, val, test]\n")
     assert "has no val split" in one_line(cli("train", "frequency", "-s", card, "--out", tmp_path / "u"))
+
+
+def test_masks_that_a_loss_reads_decide_the_identity(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
+    place = load_dataset("faces")
+    frames = split_frames(place, TrainingSettings())[0]
+    before = masks_digest(place, frames)
+    assert masks_digest(load_dataset("faces"), frames) == before != masks_digest(place, frames[:-1])
+    own, last = place.adapter.mask, next(frame for frame in reversed(frames) if frame.label)
+
+    def changed(frame: Frame) -> Any:
+        found = own(frame)
+        return ~found if found is not None and frame == last else found
+
+    def damaged(frame: Frame) -> Any:
+        if frame == last:
+            raise FrameError(frame.id, "bad block")
+        return own(frame)
+
+    seen = {before}
+    for mask in (changed, damaged, lambda frame: None if frame == last else own(frame)):
+        monkeypatch.setattr(place.adapter, "mask", mask)
+        seen.add(masks_digest(place, frames))
+    assert len(seen) == 4
+    assert needs_masks(TrainingSettings.model_validate({"loss": {"name": "forada"}}))
+    made = {"loss": {"name": "forada"}, "train_on": "real", "source": {"name": "self-blended"}}
+    assert not needs_masks(TrainingSettings.model_validate(made)) and not needs_masks(TrainingSettings())

@@ -20,8 +20,8 @@ from m2f2bench.detectors.cnn import lsda_training
 from m2f2bench.detectors.cnn.lsda import LsdaDetector
 from m2f2bench.detectors.cnn.lsda_training import Draws, Teaching, draw, mixed, varied
 from m2f2bench.training import loop
-from m2f2bench.training.losses.base import Given
-from m2f2bench.training.losses.lsda import Lsda, distillation, kept_identity
+from m2f2bench.training.losses.base import Given, sum_of_sides
+from m2f2bench.training.losses.lsda import Lsda, kept_identity
 from m2f2bench.training.losses.make import method_numbers
 
 
@@ -88,8 +88,8 @@ def test_draws_respect_manipulations() -> None:
 
 def test_distillation_is_of_reals_and_of_fakes() -> None:
     errors, labels = torch.tensor([1.0, 2.0, 3.0, 10.0]), torch.tensor([0.0, 0.0, 0.0, 1.0])
-    assert float(distillation(errors, labels)) == 12.0
-    assert float(distillation(errors[:2], labels[:2])) == 1.5
+    assert float(sum_of_sides(errors, labels)) == 12.0
+    assert float(sum_of_sides(errors[:2], labels[:2])) == 1.5
 
 
 def test_identity_by_hand() -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...cards.models import Column, DatasetCard, LeaderboardCard, ProtocolCard, corpus_of
+from ...cards.columns import Column
+from ...cards.models import DatasetCard, LeaderboardCard, ProtocolCard, corpus_of
 from ...core.arguments import checked
 from ...core.errors import ScoreError, StoreError, near
 from ...core.files import user_path

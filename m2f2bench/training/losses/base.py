@@ -97,6 +97,24 @@ class TrainingLoss(abc.ABC):
         return f"loss {self.name} ({self.variant}): {terms}"
 
 
+def widened(rows: Rows) -> Rows:
+    """Return rows in which what has less than 32 bits is float32."""
+    return {name: value if value.dtype == torch.float64 else value.float() for name, value in rows.items()}
+
+
+def sum_of_sides(values: torch.Tensor, labels: torch.Tensor, counted: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean of the real rows' values [R] plus that of the fake ones', a scalar; a mean over no row is 0.
+
+    `labels` [R] are 0 or 1; with `counted` [R], bool, only these rows.
+    """
+    taken = torch.ones_like(labels, dtype=torch.bool) if counted is None else counted
+    total = values.sum() * 0.0
+    for label in (0, 1):
+        side = (taken & (labels == label)).to(values.dtype)
+        total = total + (values * side).sum() / side.sum().clamp(min=1)
+    return total
+
+
 def cross_entropy(logit: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean binary cross-entropy, a scalar, of logits of fake [R] and labels [R] (1 fake).
 

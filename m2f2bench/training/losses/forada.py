@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
-from .base import Given, Rows, TrainingLoss, cross_entropy
+from .base import Given, Rows, TrainingLoss, cross_entropy, widened
 
 FORGED, SHARE, TEMPERATURE = 40 / 255, 0.1, 0.5
 """A pixel is forged above the first; a cell, if more than this share of its pixels is."""
@@ -101,7 +101,7 @@ class Forada(TrainingLoss):
         The sums are [R, layers], and 0 for a real.
         """
         assert given.masks is not None
-        made = {name: value if value.dtype == torch.float64 else value.float() for name, value in outputs.items()}
+        made = widened(outputs)
         masks, fake = given.masks.to(made["boundary"].dtype), given.labels == 1
         target = blending_boundary(masks) * fake[:, None, None]
         rows = {"logit": made["logit"], "boundary": ((made["boundary"] - target) ** 2).mean((1, 2))}

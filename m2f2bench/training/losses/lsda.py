@@ -8,19 +8,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 from torch.nn.functional import cross_entropy as class_cross_entropy
 
-from .base import Given, Rows, TrainingLoss, cross_entropy
-
-
-def distillation(errors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean of the reals' errors plus that of the fakes', a scalar; a mean over no image is 0.
-
-    `errors` are [R], `labels` [R] 0 or 1.
-    """
-    total = errors.sum() * 0.0
-    for label in (0, 1):
-        side = (labels == label).to(errors.dtype)
-        total = total + (errors * side).sum() / side.sum().clamp(min=1)
-    return total
+from .base import Given, Rows, TrainingLoss, cross_entropy, sum_of_sides, widened
 
 
 def kept_identity(real: torch.Tensor, identity: torch.Tensor) -> torch.Tensor:
@@ -57,7 +45,7 @@ class Lsda(TrainingLoss):
 
     def reduced(self, outputs: Rows, given: Given) -> Rows:
         """Return logits, scores, mean squared distances of the maps [R], and what identity asks [R]."""
-        wide = {name: value if value.dtype == torch.float64 else value.float() for name, value in outputs.items()}
+        wide = widened(outputs)
         rows = {name: wide[name] for name in ("logit", "domains")}
         rows["distance"] = ((wide["student"] - wide["target"]) ** 2).flatten(1).mean(1)
         if self.pairs:
@@ -70,6 +58,6 @@ class Lsda(TrainingLoss):
         found = {
             "cross_entropy": cross_entropy(rows["logit"], labels),
             "domain": class_cross_entropy(rows["domains"], methods),
-            "distillation": distillation(rows["distance"], labels),
+            "distillation": sum_of_sides(rows["distance"], labels),
         }
         return {**found, "cosine": rows["identity"].sum()} if self.pairs else found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .base import Given, Rows, TrainingLoss
+from .base import Given, Rows, TrainingLoss, widened
 from .gathering import gather_rows
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class LossPass:
         given = self._given(inputs, part)
         with self.accelerator.autocast():
             made = {name: value for name, value in self.outputs(inputs, given).items() if name in self.loss.needs}
-        rows = self.loss.reduced(made, given)
-        rows = {name: value if value.dtype == torch.float64 else value.float() for name, value in rows.items()}
+        rows = widened(self.loss.reduced(made, given))
         nothing = sum(value.sum() for value in rows.values()) * 0.0
         rows[LABELS] = given.labels
         if given.methods is not None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import cross_entropy as class_cross_entropy
 
-from .base import Given, Rows, TrainingLoss, cross_entropy
+from .base import Given, Rows, TrainingLoss, cross_entropy, sum_of_sides
 
 MARGIN = 3.0
 """Of the contrastive term."""
@@ -18,7 +18,7 @@ def reconstruction(own: torch.Tensor, crossed: torch.Tensor, labels: torch.Tenso
 
     `labels` [R] are 0 or 1. A mean over no image is 0.
     """
-    return _of_sides(own, labels) + _of_sides(crossed, labels)
+    return sum_of_sides(own, labels) + sum_of_sides(crossed, labels)
 
 
 def contrastive(
@@ -34,17 +34,7 @@ def contrastive(
     hinges = (distances[:, :, None] - distances[:, None] + margin).clamp(min=0.0)
     pairs = positives[:, :, None] & negatives[:, None]
     counts = pairs.sum((1, 2))
-    return _of_sides((hinges * pairs).sum((1, 2)) / counts.clamp(min=1), labels, counts > 0)
-
-
-def _of_sides(values: torch.Tensor, labels: torch.Tensor, counted: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the mean of the real rows' values [R] plus that of the fake ones', of those that count."""
-    taken = torch.ones_like(labels, dtype=torch.bool) if counted is None else counted
-    total = values.sum() * 0.0
-    for label in (0, 1):
-        side = (taken & (labels == label)).to(values.dtype)
-        total = total + (values * side).sum() / side.sum().clamp(min=1)
-    return total
+    return sum_of_sides((hinges * pairs).sum((1, 2)) / counts.clamp(min=1), labels, counts > 0)
 
 
 def _distances(features: torch.Tensor) -> torch.Tensor:

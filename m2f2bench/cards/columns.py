@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from .settings import Settings
+from .settings import Precision, Settings
 
 
 class Column(Settings):
@@ -31,6 +31,8 @@ class TrainStep(Settings):
     """Whether the card's training is scaled to minutes, as by `train --quick`; the row is then `NAME-quick`."""
     seeds: tuple[int, ...] = ()
     """Seeds of several trainings, which are one row of the board; empty: one training, with the card's seed."""
+    precision: Precision | None = None
+    """Of the training, as by `train --precision`; None: that of the detector's card."""
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> TrainStep:

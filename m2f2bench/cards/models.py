@@ -356,6 +356,8 @@ def problem_of(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {key}{more}"
     message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    if not first["loc"] and isinstance(first["input"], dict):  # values that do not fit together: the message names them
+        return f"{message}{more}"
     return f"{f'key {key}' if first['loc'] else 'card'}: {message}, not {quoted(first['input'])}{more}"
 
 

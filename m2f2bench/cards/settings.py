@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Triple = tuple[float, float, float]
 
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Of a training's arithmetic: fp32, or mixed precision by autocast."""
+
 SLOT = "{question}"
 """Placeholder for the dataset's question in a card's text."""
 
@@ -172,8 +175,7 @@ class TrainingSettings(Settings):
     """The training ends early after this many epochs in a row without an improvement; None for never."""
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
     """Gradients are scaled down to this norm; None: never."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """fp32, or mixed precision by autocast."""
+    precision: Precision = "fp32"
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
@@ -264,8 +266,7 @@ class StageSettings(Settings):
     warmup: float = Field(default=0.03, ge=0.0, lt=1.0)
     """Share of the steps with a linear warm-up; after it half a cosine down to zero."""
     clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """fp32, or mixed precision by autocast."""
+    precision: Precision = "bf16"
     gradient_checkpointing: bool = False
     """Less memory for more time: activations are computed again."""
     group_by_length: bool = True

@@ -58,6 +58,13 @@ def train(
     quick: Annotated[
         bool, Option("--quick", help="Scale the card's training to minutes on two cores; trains DETECTOR-quick.")
     ] = False,
+    precision: Annotated[
+        str | None,
+        Option(
+            metavar="fp32|bf16|fp16",
+            help="fp32, or mixed precision, which some processors do faster. Default: that of the card.",
+        ),
+    ] = None,
     crop: CropOption = None,
     finder: FinderOption = "centerface",
     faces: FacesOption = "largest",
@@ -90,6 +97,7 @@ def train(
         finder=finder,
         faces=faces,
         quick=quick,
+        precision=precision,
     )
     if not is_main_process():
         return

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
+from pydantic import ValidationError
 
-from ..cards.models import DatasetCard, DetectorCard, read_card
+from ..cards.models import DatasetCard, DetectorCard, problem_of, read_card
 from ..cards.quick import SIZE, quick_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
@@ -55,6 +56,7 @@ from .training_identity import (
 )
 
 CARD = "card.yaml"
+S = TypeVar("S", TrainingSettings, StageSettings)
 DTYPES = ("fp32", "bf16", "fp16")
 
 
@@ -73,15 +75,17 @@ def train(
     finder: str | FaceFinder = FINDER,
     faces: str = LARGEST,
     quick: bool = False,
+    precision: str | None = None,
 ) -> TrainedCard:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
     The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` accepts
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or a part of `train` with other identities; `test` is never read. With `resume` an
-    interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` replaces the
-    card's. With `crop` faces are found in a dataset of scenes, and their crops are learned from, see `run`. With
-    `quick` the card's training is scaled to minutes on two cores, see `cards.quick`, and the detector is `NAME-quick`.
+    interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` and
+    `precision` (fp32, bf16 or fp16) replace the card's. With `crop` faces are found in a dataset of scenes, and their
+    crops are learned from, see `run`. With `quick` the card's training is scaled to minutes on two cores, see
+    `cards.quick`, and the detector is `NAME-quick`.
     While a training goes on, a second one into its folder is refused.
 
     The stages after `detector` learn from the dataset's questions and answers, as the card's `stages` say. They start
@@ -89,9 +93,10 @@ def train(
     Raises M2F2BenchError.
     """
     join(device)
+    own = {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
     with together():
         cropped = Wanted.of(crop, finder, faces)
-        planned = _planned(detector, dataset, stage, start, out, resume, device, seed, cropped, quick)
+        planned = _planned(detector, dataset, stage, start, out, resume, device, own, cropped, quick)
         job = planned.job
         finished = _finished(job.out, job.identity, resume)
     agreed(
@@ -133,14 +138,14 @@ def _planned(
     out: str | Path | None,
     resume: bool,
     device: str,
-    seed: int | None,
+    own: dict[str, Any],
     cropped: Wanted,
     quick: bool,
 ) -> _Planned:
-    """Return the training for the arguments of `train`."""
+    """Return the training for the arguments of `train`; `own` has settings in place of the card's."""
     card, cls = _trainable(detector, stage, quick)
     place = cropped.on(load_dataset(dataset))
-    settings, training, validation, language, begun = _data(card, place, stage, start, seed)
+    settings, training, validation, language, begun = _data(card, place, stage, start, own)
     length = cls.clip_frames(card)
     if length > 1 and settings.source is not None:
         raise CardError(
@@ -203,22 +208,30 @@ def _trainable(detector: str | DetectorCard, stage: str, quick: bool) -> tuple[D
 
 
 def _data(
-    card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, seed: int | None
+    card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, own: dict[str, Any]
 ) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
     """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
-    settings, own = card.training or TrainingSettings(), {} if seed is None else {"seed": seed}
+    settings = card.training or TrainingSettings()
     if stage == "detector":
         if start is not None:
             raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        settings = settings.model_copy(update=own)
+        settings = _replaced(settings, own)
         return settings, *split_frames(dataset, settings), None, None
     begun = _start(card, start, stage)
     # The same people are held out as in the detector's own training, so that it has not seen them either.
     settings = begun.training or settings
     training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
     learning = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
-    language = language_data(dataset, learning.model_copy(update=own), training, validation)
+    language = language_data(dataset, _replaced(learning, own), training, validation)
     return settings, training, validation, language, begun
+
+
+def _replaced(settings: S, own: dict[str, Any]) -> S:
+    """Return settings with some values of its own. Raises DetectorError if these are none, or do not fit the others."""
+    try:
+        return type(settings).model_validate(settings.model_dump() | own)
+    except ValidationError as error:
+        raise DetectorError(f"this training's settings: {problem_of(type(settings), error)}") from None
 
 
 def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:

@@ -31,6 +31,8 @@ from m2f2bench.training.job import FitReport, TrainingJob
 
 SIZE, SIDE = 64, 72
 """Pixels of a network's input, and of the pictures."""
+LARGER = {"efficientnet-b4": 96}
+"""A deep network's last maps are 2x2 at 64 pixels: statistics over so few values make a change of 1e-7 one of 1e-2."""
 FORADA_CLIP = {
     "model_type": "clip_vision_model",
     "hidden_size": 128,
@@ -65,7 +67,7 @@ def trainable() -> dict[str, DetectorCard]:
         card, cls = detector_card(path.stem)
         small = _small(card, cls) if issubclass(cls, Trainable) and card.training is not None else None
         if small is not None:
-            size = 32 if issubclass(cls, TunedDetector) else SIZE
+            size = 32 if issubclass(cls, TunedDetector) else LARGER.get(card.backend, SIZE)
             own = InputSettings(size=size, mean=card.input.mean, std=card.input.std)
             assert card.training is not None
             learns = card.training.model_dump(include={"loss", "source", "views", "ema", "freeze"})

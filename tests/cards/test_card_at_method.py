@@ -73,7 +73,7 @@ def test_an_option_that_has_the_reals_keeps_them() -> None:
         ("df40-ff@", "should be CARD@METHOD"),
         ("df40-ff@simswap+", "should be CARD@METHOD"),
         ("df40-fff@simswap", "unknown dataset 'df40-fff'; did you mean 'df40-ff'"),
-        ("ddvqa-c40@FaceSwap", "dataset 'ddvqa-c40' takes no @METHOD"),
+        ("dfdc@FaceSwap", "dataset 'dfdc' takes no @METHOD"),
     ],
 )
 def test_a_wrong_reference_is_one_line(data: Path, reference: str, message: str) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from m2f2bench.core.errors import DataError, FrameError
+from m2f2bench.core.errors import CardError, DataError, FrameError
 from m2f2bench.datasets.files.images import digest_file
 from m2f2bench.datasets.layouts.ddvqa import REGIONS, DDVQAAdapter, DDVQAOptions, region
+from m2f2bench.loading import load_dataset
 
 REAL_DATA = Path(os.environ.get("M2F2BENCH_DATA", "/nowhere")) / "ddvqa"
 needs_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="M2F2BENCH_DATA is not set, or has no ddvqa")
@@ -171,6 +172,32 @@ def test_released_training_rows_are_joined_and_counted(root: Path) -> None:
     assert questions[1].region == "mouth" and questions[1].references == ("Odd.",)
     assert adapter.repeats("train") == {"0_111_094_0": 3, "0_111_094_1": 1, "5_001_0": 1}
     assert adapter.unannotated_images("train", "released") == ["1_002_003"]
+
+
+def test_some_methods_leave_all_reals_and_their_own_questions(root: Path) -> None:
+    adapter = DDVQAAdapter(root, DDVQAOptions(methods=("Deepfakes",)))
+    assert [frame.id for frame in adapter.frames("train")] == ["0_111_094", "5_001"]
+    assert [frame.id for frame in adapter.frames("test")] == ["5_056"]
+    assert [question.frame for question in adapter.questions("test")] == ["5_056"]
+    assert adapter.missing_images("test") == [] and adapter.unannotated_images("train", "released") == []
+    assert set(adapter.repeats("test", "blind")) == {"5_056_0"}
+    (root / "DDVQA_images/c40/test/5_056.jpg").unlink()
+    with pytest.raises(DataError, match="no images of Deepfakes, and no real ones in"):
+        adapter.frames("test")
+    with pytest.raises(ValueError, match="Deepfakes"):
+        DDVQAOptions(methods=("original",))  # type: ignore[arg-type]
+
+
+@needs_data
+def test_all_but_one_method_and_that_one_are_all() -> None:
+    whole = {frame.id for frame in DDVQAAdapter(REAL_DATA).frames("train")}
+    one = load_dataset("ddvqa-c40@NeuralTextures")
+    rest = load_dataset("ddvqa-c40@Deepfakes+Face2Face+FaceSwap")
+    left, right = ({frame.id for frame in dataset.frames("train")} for dataset in (one, rest))
+    assert left | right == whole and {key[0] for key in left & right} == {"5"} and len(left & right) == 455
+    assert one.card.counts["test"] == Counter(frame.method for frame in one.frames("test"))
+    with pytest.raises(CardError, match="no method 'NeuralTexture'"):
+        load_dataset("ddvqa-c40@NeuralTexture")
 
 
 def test_other_compressions_take_the_questions_of_c40(root: Path) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
+from pydantic import Field
+
 from ...core.errors import DataError, near
 from ...core.parsing import Refused, parse_json, read_text
 from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator, Question
@@ -29,6 +31,7 @@ METHODS = {
     "6": "NeuralTextures",
 }
 """The manipulation by the first digit of a name; 5 is real."""
+FAKES = tuple(method for method in METHODS.values() if method != ORIGINAL)
 MOST = 1 << 28
 """Bytes of a file of conversations."""
 KINDS = ("blind", "released", "judge")
@@ -42,12 +45,16 @@ _TOKENS = re.compile(r"<(?:image|deepfake)>")
 
 
 class DDVQAOptions(AdapterOptions):
-    """Options: the `compression` of the images; the `forms` of questions to use."""
+    """Options: the `compression` of the images; the `forms` of questions to use; the `methods` of fakes to use."""
 
     compression: Literal["c40", "c23"] = "c40"
     """Of the images."""
     forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
     """The questions that are used: neutral ones, those that state the label, the verdict alone."""
+    methods: tuple[Literal["Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures"], ...] = Field(
+        default=FAKES, min_length=1
+    )
+    """The manipulations whose images are used, with all real ones; also as `ddvqa-c40@Deepfakes+FaceSwap`."""
 
 
 class DDVQAAdapter(FileAdapter[DDVQAOptions]):
@@ -71,11 +78,14 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
             if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
                 raise DataError(f"'{path}' is not an image: only files like 0_111_094.jpg belong there; move it away")
             frame = _frame(path.stem, split, path)
+            if not self._used(frame.id):
+                continue
             if frame.id in found:
                 raise DataError(f"'{path}' and '{found[frame.id].locator.path}' are the same frame; remove one of them")
             found[frame.id] = frame
         if not found:
-            raise DataError(f"DD-VQA split '{split}' is empty: no images in '{folder}'")
+            only = "" if self.options.methods == FAKES else f" of {', '.join(self.options.methods)}, and no real ones"
+            raise DataError(f"DD-VQA split '{split}' is empty: no images{only} in '{folder}'")
         return [found[key] for key in sorted(found)]
 
     def fits(self) -> bool:
@@ -141,8 +151,15 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
             )
         return self.root
 
+    def _used(self, key: str) -> bool:
+        return METHODS[key[0]] in (ORIGINAL, *self.options.methods)
+
     def _rows(self, split: str, kind: str) -> list[tuple[Question, int]]:
-        """Return the questions of a form in the file's order, each with its number of rows; images may be missing."""
+        """Return the questions about images of the card's methods, with their number of rows; images may be missing."""
+        return [row for row in self._all_rows(split, kind) if self._used(row[0].frame)]
+
+    def _all_rows(self, split: str, kind: str) -> list[tuple[Question, int]]:
+        """Return the questions of a form in the file's order."""
         self._folder(split)
         self._check(kind)
         if kind == "judge":

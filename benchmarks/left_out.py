@@ -2,8 +2,8 @@
 
 python benchmarks/left_out.py SEEN FOLDER
 
-SEEN has the results of trainings on all manipulations. FOLDER has a folder for each manipulation that was left out, with
-`board.csv`, the board of those trainings. Numbers are means over trainings; intervals are those of the boards.
+SEEN has the results of trainings on all manipulations. FOLDER has a folder for each manipulation that was left out,
+with `board.csv`, the board of those trainings. Numbers are means over trainings; intervals are those of the boards.
 """
 
 from __future__ import annotations

@@ -15,6 +15,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+HEAD = (
+    *("detector", "loss", "pixels", "precision", "images at most"),
+    *("trainings", "minutes each", "threads", "validation AUC"),
+)
+
 
 def row(records: list[dict[str, Any]]) -> list[str]:
     """Return the cells of one detector's trainings."""
@@ -46,7 +51,7 @@ def main() -> None:
         found.setdefault(record["detector"], []).append(record)
     if not found:
         raise SystemExit(f"{given.folder}: no records of trainings")
-    print("| detector | loss | pixels | precision | images at most | trainings | minutes each | threads | validation AUC |")
+    print("| " + " | ".join(HEAD) + " |")
     print("|---|---|---:|---|---:|---:|---:|---:|---:|")
     for records in found.values():
         print("| " + " | ".join(row(records)) + " |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import cache
 from pathlib import Path
@@ -104,8 +105,39 @@ def markdown(name: str, which: int = 0) -> str:
     return parts[which]
 
 
+def table(name: str) -> list[dict[str, str]]:
+    """Return the rows of the first table of a committed markdown file, by the head of each column."""
+    heads, _, *lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(name).splitlines()]
+    return [dict(zip(heads, line, strict=True)) for line in lines]
+
+
+def sentence(name: str) -> str:
+    """Return what a committed board says of what can be told apart: the paragraph between its heading and its table."""
+    return (ROOT / f"{name}.md").read_text(encoding="utf-8").split("\n\n")[1]
+
+
+def means(name: str, dataset: str = "", metric: str = "auc") -> dict[str, str]:
+    """Return a committed board of several trainings, in its order: detector to mean ± deviation, and interval.
+
+    `dataset` is that of the column; empty for a board with one.
+    """
+    with (ROOT / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] == metric and not line["method"]]
+    lines = [line for line in lines if dataset in ("", line["dataset"])]
+    own = {
+        line["detector"]: [float(line[key]) for key in ("value", "deviation", "ci_low", "ci_high")] for line in lines
+    }
+    assert len(own) == len(lines), f"{name}: a detector has several rows: name the dataset"
+    return {
+        one: f"{number(mean)} ± {number(deviation)} [{COMMA.join(map(number, ends))}]"
+        for one, (mean, deviation, *ends) in own.items()
+    }
+
+
 def fill(text: str) -> str:
     """Return a page with its values."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    names = {one.__name__: one for one in (value, number, result, kept, test, difference, markdown)}
+    names = {
+        one.__name__: one for one in (value, number, result, kept, test, difference, markdown, table, sentence, means)
+    }
     return environment.from_string(text).render(**names)

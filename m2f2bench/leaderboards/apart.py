@@ -117,7 +117,7 @@ def _among(found: Tested, names: Sequence[str], column: TableColumn, whom: str) 
     if not decided:
         counted = f"Of {len(found)} pairs of {whom} the data tell none apart"
         counted = f"The data do not tell the {whom} apart" if len(found) == 1 else counted
-        return f"{counted} in {_where(column)} ({_how(found)})."
+        return f"{counted} in {_where(column)}: {_how(found)}."
     losers: dict[int, list[int]] = {}
     for (one, other), better in decided.items():
         losers.setdefault(one if better else other, []).append(other if better else one)

@@ -83,13 +83,16 @@ def render(board: Board, format: str, signatures: bool = True) -> str:
 
 
 def to_markdown(board: Board, signatures: bool = True) -> str:
-    """Return the leaderboard's table, readable as plain text too, and the published figures if it has any."""
+    """Return the leaderboard's table, readable as plain text too, and the published figures if it has any.
+
+    Above the table stands what the data tell apart.
+    """
     few = "".join(f"\n{markdown.escaped(sentence)}\n" for sentence in board.few)
-    return table_markdown(board.table, signatures) + few + published_markdown(board.published)
+    return table_markdown(board.table, signatures, board.lead) + few + published_markdown(board.published)
 
 
-def table_markdown(table: Table, signatures: bool = True) -> str:
-    """Return a Markdown table, with the signatures of its columns and rows below if wanted."""
+def table_markdown(table: Table, signatures: bool = True, lead: Sequence[str] = ()) -> str:
+    """Return a Markdown table, with sentences above it, and the signatures of its columns and rows below if wanted."""
     measures, ranked = table.signatures, table.ranked
     heads = [*(["#"] if ranked else []), "detector", "trained on"]
     marks = [f" [{measures.index(column.signature) + 1}]" * signatures for column in table.columns]
@@ -101,7 +104,8 @@ def table_markdown(table: Table, signatures: bool = True) -> str:
         trained = markdown.name(", ".join(row.trained_on))
         trained = " · ".join(part for part in (trained, row.trained) if part) or "–"
         lines.append([*rank, name, trained, *(_cell_text(cell) for cell in row.cells)])
-    text = f"## {markdown.escaped(table.title)}\n\n{markdown.table(lines, 2 + ranked)}\n"
+    above = "".join(f"{markdown.escaped(sentence)}\n\n" for sentence in lead)
+    text = f"## {markdown.escaped(table.title)}\n\n{above}{markdown.table(lines, 2 + ranked)}\n"
     for mark, what in legends(table).items():
         text += f"{mark} {what}\n\n"
     for note in trainings_notes(table):

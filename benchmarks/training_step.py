@@ -3,8 +3,8 @@
 python benchmarks/training_step.py OLD_TREE [--rounds 30] [--detector small-cnn ...]
 
 A process for each tree trains the same detectors on the same pictures, one short training at a time and in turn, so
-that both meet the same disturbances. A training's cost is the median over its steps, without the first and the last one, in
-processor time; the ratio is the median over rounds. The weights must be the same to the bit.
+that both meet the same disturbances. A training's cost is the median over its steps, without the first and the last
+one, in processor time; the ratio is the median over rounds. The weights must be the same to the bit.
 """
 
 from __future__ import annotations

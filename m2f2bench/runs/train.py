@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..cards.models import DatasetCard, DetectorCard, problem_of, read_card
 from ..cards.quick import SIZE, quick_card
 from ..cards.registry import is_file_reference
-from ..cards.settings import StageSettings, TrainingSettings
+from ..cards.settings import Precision, StageSettings, TrainingSettings
 from ..core.arguments import checked
 from ..core.clips import join_clips
 from ..core.errors import CardError, DataError, DetectorError, near
@@ -57,7 +57,7 @@ from .training_identity import (
 
 CARD = "card.yaml"
 S = TypeVar("S", TrainingSettings, StageSettings)
-DTYPES = ("fp32", "bf16", "fp16")
+DTYPES = get_args(Precision)
 
 
 @checked

@@ -41,8 +41,16 @@ class AdapterOptions(BaseModel):
 
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Names of options that decide neither the list of frames nor their pixels (such as a cache's place)."""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that a released adapter got later: at their defaults, rows from before them stay valid."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def content(self) -> dict[str, Any]:
+        """Return what decides the frames and their pixels, as JSON values: two datasets that differ in it are two."""
+        kept = self.model_dump(mode="json", exclude_defaults=True)
+        found = self.model_dump(mode="json", exclude=set(self.incidental))
+        return {name: value for name, value in found.items() if name not in self.later or name in kept}
 
 
 if TYPE_CHECKING:  # the default needs Python 3.13, or a package that is installed for type checkers only

@@ -86,7 +86,7 @@ def identify_judge(detector: Detector) -> Judge:
 def row_key(judge: Judge, dataset: Dataset, **more: str) -> dict[str, str]:
     """Return the parts of the key of a detector's rows about a dataset: names to short texts without any path."""
     adapter, card = dataset.adapter, dataset.card
-    options = adapter.options.model_dump(mode="json", exclude=set(adapter.options.incidental))
+    options = adapter.options.content()
     root = "none" if adapter.root is None else _hash(str(adapter.root.expanduser().resolve()))
     return {
         **judge.key,

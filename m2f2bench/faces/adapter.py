@@ -108,7 +108,7 @@ class FaceAdapter(Adapter[FaceOptions]):
             looks=looks,
             version=VERSION,
             scenes=class_name(type(scenes)),
-            options=scenes.options.model_dump(mode="json", exclude=set(scenes.options.incidental)),
+            options=scenes.options.content(),
         )
         super().__init__(scenes.root, options)
         self._begin()

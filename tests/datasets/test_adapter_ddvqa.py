@@ -188,6 +188,11 @@ def test_some_methods_leave_all_reals_and_their_own_questions(root: Path) -> Non
         DDVQAOptions(methods=("original",))  # type: ignore[arg-type]
 
 
+def test_rows_from_before_there_was_a_choice_of_methods_stay_valid() -> None:
+    assert DDVQAOptions().content() == {"compression": "c40", "forms": ["blind", "released", "judge"]}
+    assert DDVQAOptions(methods=("FaceSwap",)).content()["methods"] == ["FaceSwap"]
+
+
 @needs_data
 def test_all_but_one_method_and_that_one_are_all() -> None:
     whole = {frame.id for frame in DDVQAAdapter(REAL_DATA).frames("train")}

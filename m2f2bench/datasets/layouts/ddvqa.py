@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from pydantic import Field
 
@@ -31,7 +31,8 @@ METHODS = {
     "6": "NeuralTextures",
 }
 """The manipulation by the first digit of a name; 5 is real."""
-FAKES = tuple(method for method in METHODS.values() if method != ORIGINAL)
+Fake = Literal["Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures"]
+FAKES: tuple[Fake, ...] = get_args(Fake)
 MOST = 1 << 28
 """Bytes of a file of conversations."""
 KINDS = ("blind", "released", "judge")
@@ -47,13 +48,12 @@ _TOKENS = re.compile(r"<(?:image|deepfake)>")
 class DDVQAOptions(AdapterOptions):
     """Options: the `compression` of the images; the `forms` of questions to use; the `methods` of fakes to use."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"methods"})
     compression: Literal["c40", "c23"] = "c40"
     """Of the images."""
     forms: tuple[Literal["blind", "released", "judge"], ...] = ("blind", "released", "judge")
     """The questions that are used: neutral ones, those that state the label, the verdict alone."""
-    methods: tuple[Literal["Deepfakes", "Face2Face", "FaceShifter", "FaceSwap", "NeuralTextures"], ...] = Field(
-        default=FAKES, min_length=1
-    )
+    methods: tuple[Fake, ...] = Field(default=FAKES, min_length=1)
     """The manipulations whose images are used, with all real ones; also as `ddvqa-c40@Deepfakes+FaceSwap`."""
 
 

@@ -10,7 +10,7 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Triple = tuple[float, float, float]
 
 Precision = Literal["fp32", "bf16", "fp16"]
-"""Of a training's arithmetic: fp32, or mixed precision by autocast."""
+"""Of a training's arithmetic."""
 
 SLOT = "{question}"
 """Placeholder for the dataset's question in a card's text."""
@@ -176,6 +176,7 @@ class TrainingSettings(Settings):
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
     """Gradients are scaled down to this norm; None: never."""
     precision: Precision = "fp32"
+    """fp32, or mixed precision by autocast."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
@@ -267,6 +268,7 @@ class StageSettings(Settings):
     """Share of the steps with a linear warm-up; after it half a cosine down to zero."""
     clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
     precision: Precision = "bf16"
+    """fp32, or mixed precision by autocast."""
     gradient_checkpointing: bool = False
     """Less memory for more time: activations are computed again."""
     group_by_length: bool = True

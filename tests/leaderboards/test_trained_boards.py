@@ -12,11 +12,10 @@ import pytest
 from paths import ROOT
 
 import m2f2bench
-from m2f2bench.leaderboards.board import gather
+from m2f2bench.leaderboards.board import gather, read_evidence
 from m2f2bench.leaderboards.render import render
 from m2f2bench.loading import load_leaderboard
 from m2f2bench.results.stored import read_stored
-from m2f2bench.scoring.pooled import read_evidence
 
 FOLDER = ROOT / "leaderboards"
 METHODS = ("deepfakes", "face2face", "faceswap", "neuraltextures")

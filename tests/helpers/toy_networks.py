@@ -31,8 +31,8 @@ from m2f2bench.training.job import FitReport, TrainingJob
 
 SIZE, SIDE = 64, 72
 """Pixels of a network's input, and of the pictures."""
-LARGER = {"efficientnet-b4": 96}
-"""A deep network's last maps are 2x2 at 64 pixels: statistics over so few values make a change of 1e-7 one of 1e-2."""
+RATES = {"efficientnet-b4": 1e-5}
+"""A step of 1e-4 makes a change of 1e-7 in this network's weights one of 1e-2 in its next loss: its last maps are 2x2."""
 FORADA_CLIP = {
     "model_type": "clip_vision_model",
     "hidden_size": 128,
@@ -67,7 +67,7 @@ def trainable() -> dict[str, DetectorCard]:
         card, cls = detector_card(path.stem)
         small = _small(card, cls) if issubclass(cls, Trainable) and card.training is not None else None
         if small is not None:
-            size = 32 if issubclass(cls, TunedDetector) else LARGER.get(card.backend, SIZE)
+            size = 32 if issubclass(cls, TunedDetector) else SIZE
             own = InputSettings(size=size, mean=card.input.mean, std=card.input.std)
             assert card.training is not None
             learns = card.training.model_dump(include={"loss", "source", "views", "ema", "freeze"})
@@ -132,7 +132,7 @@ def train(name: str, out: Path, resume: bool = False) -> FitReport:
     assert issubclass(cls, Trainable) and card.training is not None
     short = {"epochs": 2, "batch_size": 8, "epoch_images": 8, "accumulation": 1, "warmup_epochs": 0.0, "seed": 1}
     # Adam takes a step of the size of its rate even where a gradient is rounding alone, and SAM climbs by its radius.
-    short |= {"optimizer": "sgd", "lr": 1e-4, "sam": None}
+    short |= {"optimizer": "sgd", "lr": RATES.get(card.backend, 1e-4), "sam": None}
     settings = TrainingSettings.model_validate(
         {**card.training.model_dump(), **short, "precision": "fp32", "lr_of": {}}
     )

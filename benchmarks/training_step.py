@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -61,8 +62,7 @@ def child(out: Path) -> None:
         job = TrainingJob(card, own, train, frames(4, 4, "val"), read, auc, place, "step", device="cpu")
         weights = cls.fit(job).weights
         print(statistics.median(seconds[1:-1]), hashlib.sha256(weights.read_bytes()).hexdigest(), flush=True)
-        for path in sorted(place.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+        shutil.rmtree(place)
 
 
 @contextlib.contextmanager
@@ -73,9 +73,11 @@ def process(tree: Path) -> Iterator[subprocess.Popen[str]]:
         command = [sys.executable, str(Path(__file__).resolve()), "--child", out]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, env=environment, cwd=tree, text=True, **pipes) as running:
-            yield running
             assert running.stdin is not None
-            running.stdin.close()
+            try:
+                yield running
+            finally:
+                running.stdin.close()
 
 
 def trained(running: subprocess.Popen[str], detector: str) -> tuple[float, str]:
@@ -104,11 +106,11 @@ def main() -> None:
         for name in given.detector or DETECTORS:
             ratios, digests = [], set()
             for number in range(given.rounds + 1):
-                order = (old, new) if number % 2 else (new, old)
-                found = {running.args[-1]: trained(running, name) for running in order}  # type: ignore[index]
+                order = [("old", old), ("new", new)][:: 1 if number % 2 else -1]
+                found = {tree: trained(running, name) for tree, running in order}
                 digests |= {digest for _, digest in found.values()}
                 if number:  # the first warms up
-                    ratios.append(found[new.args[-1]][0] / found[old.args[-1]][0])  # type: ignore[index]
+                    ratios.append(found["new"][0] / found["old"][0])
             every += ratios
             quarters = statistics.quantiles(ratios, n=4)
             print(

@@ -44,11 +44,11 @@ from .metrics.verdicts.verdict import read_verdict as read_verdict
 from .reporting.figures.plot import plot as plot
 from .results.result import Result as Result
 from .runs.check import check as check
+from .runs.merge import merge as merge
 from .runs.prepare import Prepared as Prepared
 from .runs.prepare import prepare as prepare
 from .runs.run import Results as Results
 from .runs.run import run as run
-from .runs.train import merge as merge
 from .runs.train import train as train
 from .scoring.compare import compare as compare
 from .scoring.comparison import Comparison as Comparison

@@ -130,7 +130,7 @@ def merge(
     """Merge an explainer's LoRA adapters into its LLM, and write all it needs into one folder."""
     settle(cards)
     from ..detectors.m2f2det.lora import RECORD
-    from ..runs.train import merge as fold
+    from ..runs.merge import merge as fold
 
     card = fold(detector, out, dtype)
     moved = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))["largest_change_of_a_logit"]

@@ -189,7 +189,7 @@ def frame_digests(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -
     """
     place = dataset.card.model_dump(mode="json", include={"name", "adapter", "root", "options"})
     adapter = dataset.adapter
-    options = adapter.options.model_dump(mode="json")
+    options = adapter.options.content()
     decided = [place, str(adapter.root), options, installed_versions(DECODERS), __version__]
     text = json.dumps(decided, sort_keys=True, default=str)
     path = cache_folder() / "digests" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"

@@ -1,4 +1,4 @@
-"""Training of a detector, from its card and a dataset to the trained one's card; merging of a trained explainer."""
+"""Training of a detector, from its card and a dataset to the trained one's card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..cards.models import DatasetCard, DetectorCard, problem_of, read_card
 from ..cards.quick import SIZE, quick_card
 from ..cards.registry import is_file_reference
-from ..cards.settings import Precision, StageSettings, TrainingSettings
+from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
 from ..core.clips import join_clips
 from ..core.errors import CardError, DataError, DetectorError, near
@@ -26,7 +26,6 @@ from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
 from ..core.records import Example, Frame
 from ..core.sources import Unidentified
-from ..core.written import Written
 from ..datasets.base import Adapter, close_adapter, has_landmarks, has_masks, questions_of
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
@@ -57,7 +56,6 @@ from .training_identity import (
 
 CARD = "card.yaml"
 S = TypeVar("S", TrainingSettings, StageSettings)
-DTYPES = get_args(Precision)
 
 
 @checked
@@ -395,19 +393,3 @@ def _stage_record(job: TrainingJob) -> dict[str, Any]:
         "n_conversations": {"train": len(job.language.train), "val": len(job.language.val)},
         "start": {"detector": job.start.name, "weights": file_fingerprint(trained_weights(job.start))},
     }
-
-
-@checked
-def merge(detector: str | Path | DetectorCard, out: str | Path, dtype: str = "fp32") -> Written:
-    """Fold an explainer's LoRA adapters into its LLM; `run`, `predict` and others take `out` as a detector.
-
-    `dtype` is the type in which the LLM is stored. Returns the card's path. Raises DetectorError if the detector cannot
-    be merged.
-    """
-    card, cls = detector_card(str(detector) if isinstance(detector, Path) else detector)
-    if dtype not in DTYPES:
-        raise DetectorError(f"unknown dtype '{dtype}'{near(dtype, DTYPES)}: give one of {', '.join(DTYPES)}")
-    fold: Any = getattr(cls, "merge", None)
-    if fold is None:
-        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has no adapters to merge")
-    return Written(fold(card, Path(out), cast("Literal['fp32', 'bf16', 'fp16']", dtype)))

@@ -59,7 +59,7 @@ class Opened:
 def cache_folder(options: SyntheticOptions) -> Path:
     """Return the folder of a dataset's splits, named by a hash of everything that decides its pixels."""
     base = Path(options.cache).expanduser() if options.cache else memo.cache_folder()
-    decided = options.model_dump(mode="json", exclude=set(options.incidental))
+    decided = options.content()
     source = pack_hash() if is_packed(options) else "drawn"
     text = json.dumps([generator_version(), encoder_version(), np.__version__, decided, source], sort_keys=True)
     return base / "synthetic" / hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -184,7 +184,7 @@ def _make(folder: Path, options: SyntheticOptions, split: str) -> None:
             "generator": generator_version(),
             "encoder": encoder_version(),
             "split": split,
-            "options": options.model_dump(mode="json", exclude=set(options.incidental)),
+            "options": options.content(),
             "digests": _digests(temporary, options, split),
             "crc32": {name: _checksum(temporary / name) for name in (FRAMES, MASKS)},
             "videos": notes,

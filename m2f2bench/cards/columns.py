@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from .settings import Precision, Settings
 
@@ -29,6 +29,8 @@ class TrainStep(Settings):
     """The name of the dataset's card; its split `train` is learned from."""
     quick: bool = False
     """Whether the card's training is scaled to minutes, as by `train --quick`; the row is then `NAME-quick`."""
+    size: int | None = Field(default=None, ge=8, le=4096)
+    """The pictures' side in pixels, as by `train --size`; the row is then `NAME-96px`. None: that of the training."""
     seeds: tuple[int, ...] = ()
     """Seeds of several trainings, which are one row of the board; empty: one training, with the card's seed."""
     precision: Precision | None = None

@@ -1,9 +1,12 @@
-"""Quick recipes: a card's training scaled to minutes on two cores, without torch."""
+"""Trainings that differ from their card's: scaled to minutes on two cores, or of other pictures; without torch."""
 
 from __future__ import annotations
 
-from .models import DetectorCard
-from .settings import TrainingSettings
+from collections.abc import Callable
+
+from ..core.errors import CardError
+from .models import DetectorCard, validate
+from .settings import InputSettings, TrainingSettings
 
 SIZE = 128
 """The side of a quick training's pictures in pixels, for a network that takes any size."""
@@ -13,6 +16,31 @@ EPOCHS, BATCH, FRAMES = 6, 16, 4
 """The most epochs, images in a batch, and frames of a video."""
 ENDING = "-quick"
 """Of a quick detector's name: a board must not show it under the name of the whole recipe."""
+
+
+def trained_name(name: str, quick: bool = False, size: int | None = None) -> str:
+    """Return what a detector is called after such a training: `xception-96px-quick`."""
+    return name + (f"-{size}px" if size is not None else "") + (ENDING if quick else "")
+
+
+def altered_card(
+    card: DetectorCard, takes_size: Callable[[int], bool], quick: bool = False, size: int | None = None
+) -> DetectorCard:
+    """Return the card as it is trained: on pictures of `size` pixels, with a quick training, both, or as it is.
+
+    `takes_size` says whether its network can be made for a size. Raises CardError where it cannot.
+    """
+    if size is None:
+        return quick_card(card, takes_size(SIZE)) if quick else card
+    validate(InputSettings, {**card.input.model_dump(), "size": size}, f"pictures of detector '{card.name}'")
+    if not takes_size(size):
+        raise CardError(
+            f"detector '{card.name}' cannot be trained on pictures of {size} pixels: give another --size, or none "
+            f"for the card's {card.input.size}"
+        )
+    pictures = card.input.model_copy(update={"size": size})
+    card = card.model_copy(update={"name": trained_name(card.name, size=size), "input": pictures})
+    return quick_card(card, any_size=False) if quick else card
 
 
 def quick_settings(settings: TrainingSettings) -> TrainingSettings:
@@ -40,7 +68,7 @@ def quick_card(card: DetectorCard, any_size: bool) -> DetectorCard:
     """Return the card with a quick training, as `NAME-quick`; with `any_size` its pictures have at most 128 pixels."""
     settings = quick_settings(card.training or TrainingSettings())
     update: dict[str, object] = {
-        "name": card.name + ENDING,
+        "name": trained_name(card.name, quick=True),
         "description": f"{card.description} (quick: {settings.epochs} epochs of {settings.epoch_images} images)",
         "training": settings,
     }

@@ -58,6 +58,10 @@ def train(
     quick: Annotated[
         bool, Option("--quick", help="Scale the card's training to minutes on two cores; trains DETECTOR-quick.")
     ] = False,
+    size: Annotated[
+        int | None,
+        Option(help="The pictures' side in pixels; trains DETECTOR-96px. Default: that of the card."),
+    ] = None,
     precision: Annotated[
         str | None,
         Option(
@@ -98,6 +102,7 @@ def train(
         faces=faces,
         quick=quick,
         precision=precision,
+        size=size,
     )
     if not is_main_process():
         return

@@ -310,7 +310,7 @@ def _train_first(
         place = folder / "trained" / step.detector
         log.info("%s: training %s on %s, unless it is already trained", card.name, step.detector, step.dataset)
         how: dict[str, Any] = {"crop": cropped.crop, "finder": cropped.finder, "faces": cropped.rule}
-        how |= {"resume": True, "device": device, "quick": step.quick, "precision": step.precision}
+        how |= step.model_dump(include={"quick", "size", "precision"}) | {"resume": True, "device": device}
         if not step.seeds:
             train(step.detector, step.dataset, out=place, **how)
             trained[step.detector] = [str(place)]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..cards.models import DatasetCard, DetectorCard, problem_of, read_card
-from ..cards.quick import SIZE, quick_card
+from ..cards.quick import altered_card
 from ..cards.registry import is_file_reference
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
@@ -74,17 +74,17 @@ def train(
     faces: str = LARGEST,
     quick: bool = False,
     precision: str | None = None,
+    size: int | None = None,
 ) -> TrainedCard:
     """Fit a trainable detector on a dataset's `train` split and return the trained detector's card.
 
     The folder `out` (default `runs/trained/<detector>--<dataset>`) gets the weights, `card.yaml`, which `run` accepts
     as a detector, and `training.json`: card, seed, data fingerprint, versions, commit, curves. Validation is the
     dataset's `val` split, or a part of `train` with other identities; `test` is never read. With `resume` an
-    interrupted training goes on to exactly the same weights, and a finished one is left unchanged. `seed` and
-    `precision` (fp32, bf16 or fp16) replace the card's. With `crop` faces are found in a dataset of scenes, and their
-    crops are learned from, see `run`. With `quick` the card's training is scaled to minutes on two cores, see
-    `cards.quick`, and the detector is `NAME-quick`.
-    While a training goes on, a second one into its folder is refused.
+    interrupted training goes on to exactly the same weights, and a finished one is left unchanged; a second one into
+    the folder of one that goes on is refused. `seed` and `precision` (fp32, bf16 or fp16) replace the card's. With
+    `crop` faces are found in a dataset of scenes, and their crops are learned from, see `run`. With `quick` the
+    training is scaled to minutes on two cores (`NAME-quick`); `size` is the pictures' side in pixels (`NAME-96px`).
 
     The stages after `detector` learn from the dataset's questions and answers, as the card's `stages` say. They start
     from the result of the stage before: `start` is its folder, by default `detector` itself if that is trained.
@@ -94,7 +94,8 @@ def train(
     own = {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
     with together():
         cropped = Wanted.of(crop, finder, faces)
-        planned = _planned(detector, dataset, stage, start, out, resume, device, own, cropped, quick)
+        card, cls = _trainable(detector, stage, quick, size)
+        planned = _planned(card, cls, dataset, stage, start, out, resume, device, own, cropped)
         job = planned.job
         finished = _finished(job.out, job.identity, resume)
     agreed(
@@ -129,7 +130,8 @@ class _Planned:
 
 
 def _planned(
-    detector: str | DetectorCard,
+    card: DetectorCard,
+    cls: type[Trainable],
     dataset: str | DatasetCard | Adapter,
     stage: str,
     start: str | Path | DetectorCard | None,
@@ -138,10 +140,8 @@ def _planned(
     device: str,
     own: dict[str, Any],
     cropped: Wanted,
-    quick: bool,
 ) -> _Planned:
     """Return the training for the arguments of `train`; `own` has settings in place of the card's."""
-    card, cls = _trainable(detector, stage, quick)
     place = cropped.on(load_dataset(dataset))
     settings, training, validation, language, begun = _data(card, place, stage, start, own)
     length = cls.clip_frames(card)
@@ -191,18 +191,24 @@ def _planned(
     return _Planned(job, place, cls, fingerprint, source)
 
 
-def _trainable(detector: str | DetectorCard, stage: str, quick: bool) -> tuple[DetectorCard, type[Trainable]]:
-    """Return the card to train, with `quick` scaled down, and its backend. Raises DetectorError."""
+def _trainable(
+    detector: str | DetectorCard, stage: str, quick: bool, size: int | None
+) -> tuple[DetectorCard, type[Trainable]]:
+    """Return the card to train, as `quick` and `size` alter it, and its backend. Raises DetectorError and CardError."""
     card, cls = detector_card(detector)
     if not issubclass(cls, Trainable):
         raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
     if stage not in cls.stages:
         raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
-    if quick and stage != "detector":
+    if stage == "detector":
+        return altered_card(card, partial(cls.takes_size, card), quick, size), cls
+    if size is not None:
+        raise DetectorError("--size is for stage detector: later stages have the pictures of that one")
+    if quick:
         raise DetectorError(
             f"--quick is for stage detector: for stage {stage} set `max_steps` in stages.{stage} of the card"
         )
-    return (quick_card(card, cls.takes_size(card, SIZE)) if quick else card), cls
+    return card, cls
 
 
 def _data(

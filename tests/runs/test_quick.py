@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 import m2f2bench
 from m2f2bench.cards.columns import TrainStep
+from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.quick import IMAGES, quick_settings
 from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.cli.main import app
-from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.loading import detector_card
 from m2f2bench.training.plan import Alone, Balanced
 
@@ -34,7 +35,7 @@ training: {epochs: 1, batch_size: 8, lr: 0.002}
 SUITE = """
 name: mini
 detectors: [tiny, random]
-train: [{detector: tiny, dataset: faces, quick: true, seeds: [0, 1]}]
+train: [{detector: tiny, dataset: faces, quick: true, size: 40, seeds: [0, 1]}]
 columns: [{dataset: faces, protocol: frame, metric: auc}]
 """
 
@@ -107,12 +108,37 @@ def test_quick_training_by_the_command_line(cards: Path) -> None:
     assert whole.exit_code == 1 and "holds a training with another card" in str(whole.exception)
 
 
+def test_pictures_of_another_size(cards: Path) -> None:
+    given = ["train", "tiny", "-s", "faces", "--quick", "--size", "48", "--cards", str(cards)]
+    done = CliRunner().invoke(app, [*given, "--out", str(cards / "out")])
+    assert done.exit_code == 0, done.output
+    made = read_card("detectors", cards / "out" / "card.yaml")
+    assert isinstance(made, DetectorCard) and (made.name, made.input.size) == ("tiny-48px-quick", 48)
+    judged = ["run", "-d", str(cards / "out"), "-s", "faces", "--cards", str(cards), "--out", str(cards / "judged")]
+    again = CliRunner().invoke(app, judged)
+    assert again.exit_code == 0 and "prep:48px" in again.output, again.output
+
+
+@pytest.mark.parametrize(
+    ("detector", "size", "problem"),
+    [
+        ("meso4", 100, "detector 'meso4' cannot be trained on pictures of 100 pixels: give another --size, or none"),
+        ("effort", 128, "detector 'effort' cannot be trained on pictures of 128 pixels"),
+        ("xception", 4, "pictures of detector 'xception': key 'size': Input should be greater than or equal to 8"),
+    ],
+)
+def test_a_size_that_cannot_be_is_one_line(detector: str, size: int, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(CardError) as refused:
+        m2f2bench.train(detector, "synthetic", size=size, out=tmp_path)
+    assert problem in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_a_suite_trains_with_several_seeds(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
     results = m2f2bench.run("mini", out=cards / "runs")
-    assert [one.detector for one in results] == ["tiny-quick-seed0", "tiny-quick-seed1", "random"]
+    assert [one.detector for one in results] == ["tiny-40px-quick-seed0", "tiny-40px-quick-seed1", "random"]
     rows = {row.detector: row.trained for row in results.board().table.rows}
-    assert rows == {"tiny-quick": "2 trainings", "random": ""}
+    assert rows == {"tiny-40px-quick": "2 trainings", "random": ""}
     old = cards / "runs" / "trained" / "tiny" / "seed2"  # of an older card with more seeds: not of this board
     shutil.copytree(old.with_name("seed1"), old)
     monkeypatch.setattr("m2f2bench.runs.detection.judge", None)  # neither trained nor judged again
@@ -123,5 +149,7 @@ def test_a_suite_trains_with_several_seeds(cards: Path, monkeypatch: pytest.Monk
 def test_what_cannot_be_is_one_line(cards: Path) -> None:
     with pytest.raises(DetectorError, match="--quick is for stage detector: for stage align set `max_steps`"):
         m2f2bench.train("m2f2det-small-explainer", "synthetic", stage="align", quick=True)
+    with pytest.raises(DetectorError, match="--size is for stage detector"):
+        m2f2bench.train("m2f2det-small-explainer", "synthetic", stage="align", size=64)
     with pytest.raises(ValueError, match=r"seeds are \[1, 1\]: give each seed once"):
         TrainStep(detector="tiny", dataset="faces", seeds=(1, 1))

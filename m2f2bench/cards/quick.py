@@ -58,6 +58,7 @@ def quick_settings(settings: TrainingSettings) -> TrainingSettings:
         "batch_size": batch,
         "accumulation": settings.accumulation if batch == settings.batch_size else 1,
         "warmup_epochs": settings.warmup_epochs * epochs / settings.epochs,
+        "validate_steps": None,
         "frames_per_video": FRAMES if frames is None else min(frames, FRAMES),
         "epoch_images": images if settings.epoch_images is None else min(images, settings.epoch_images),
     }

@@ -149,7 +149,9 @@ class TrainingSettings(Settings):
     epochs: int = Field(default=8, ge=1)
     """Passes over the training frames."""
     batch_size: int = Field(default=32, ge=2)
-    """Images per optimiser step over all processes; half of them real, half fake."""
+    """Images per optimiser step over all processes; see `classes`."""
+    classes: Literal["balanced", "natural"] = "balanced"
+    """Batches hold as many reals as fakes, or both as often as there are (`natural`)."""
     accumulation: int = Field(default=1, ge=1)
     """A step's batch is processed in this many parts."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -170,9 +172,17 @@ class TrainingSettings(Settings):
     plateau_factor: float = Field(default=0.4, gt=0.0, lt=1.0)
     """The plateau schedule multiplies all learning rates by this factor."""
     plateau_patience: int = Field(default=6, ge=0)
-    """After more than this many epochs in a row without an improvement, the rates are reduced."""
+    """After more than this many validations in a row without an improvement, the rates are reduced."""
+    plateau_cooldown: int = Field(default=0, ge=0)
+    """After a reduction this many validations are not counted as being without one."""
     stop_after: int | None = Field(default=None, ge=1)
-    """The training ends early after this many epochs in a row without an improvement; None for never."""
+    """The training ends early after this many validations in a row without an improvement; None for never."""
+    validate_steps: int | None = Field(default=None, ge=1)
+    """Validate each time after this many steps, and after the last one; None: after each epoch."""
+    val_frames: int | None = Field(default=None, ge=2)
+    """A sample of this many validation frames is judged, the same one each time and in every training; None: all."""
+    ties: Literal["first", "loss"] = "first"
+    """Of validations with the same AUC the first is chosen, or that with the lowest loss."""
     clip_grad_norm: float | None = Field(default=None, gt=0.0)
     """Gradients are scaled down to this norm; None: never."""
     precision: Precision = "fp32"
@@ -181,6 +191,8 @@ class TrainingSettings(Settings):
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
     """Frames per video for training, sampled uniformly; None for all."""
+    sampling: Literal["frame", "video"] = "frame"
+    """An epoch is made of all these frames, or of one of every video, which each epoch draws anew (`video`)."""
     epoch_images: int | None = Field(default=None, ge=2)
     """An epoch ends after this many images, of which each epoch draws others; None: about as many as there are."""
     seed: int = 0
@@ -210,6 +222,8 @@ class TrainingSettings(Settings):
     def _together(self) -> TrainingSettings:
         if self.train_on == "real" and self.source is None:
             raise ValueError("train_on `real` needs a `source` that makes fakes: name one, or train on all frames")
+        if self.classes == "natural" and self.source is not None:
+            raise ValueError("classes `natural` is not for a `source`, which makes a fake of each real")
         if self.sam is not None and self.precision == "fp16":
             raise ValueError("sam needs precision fp32 or bf16: with fp16 its two passes would have different scales")
         return self
@@ -219,7 +233,9 @@ class TrainingSettings(Settings):
 
         A hash over it stays the one of a training from before there were these.
         """
-        found = _without(self, {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"})
+        later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
+        later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling"}
+        found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
         found["augmentation"] = _without(self.augmentation, {*steps, *(f"{one}_p" for one in steps)})
         return found

@@ -224,7 +224,8 @@ def _data(
     begun = _start(card, start, stage)
     # The same people are held out as in the detector's own training, so that it has not seen them either.
     settings = begun.training or settings
-    training, validation = split_frames(dataset, settings.model_copy(update={"frames_per_video": None}))
+    everything = {"frames_per_video": None, "val_frames": None}
+    training, validation = split_frames(dataset, settings.model_copy(update=everything))
     learning = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
     language = language_data(dataset, _replaced(learning, own), training, validation)
     return settings, training, validation, language, begun

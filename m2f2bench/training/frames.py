@@ -64,11 +64,32 @@ def components(frames: Iterable[Frame]) -> list[Component]:
 
 
 def split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
-    """Return training and validation frames.
+    """Return training frames, and those of the validation: of many the sample that `val_frames` asks for.
 
     With `train_on: real` both are real, unless the source's `validate_on` asks for the dataset's fakes in validation.
     Raises DataError if the dataset's own splits share an identity, and for a class that is missing.
     """
+    training, validation = _split_frames(dataset, settings)
+    return training, sampled(validation, settings.val_frames)
+
+
+def sampled(frames: Sequence[Frame], count: int | None) -> list[Frame]:
+    """Return `count` frames (None: all), in their order, of each class its share, rounded, and at least one.
+
+    They are drawn by a hash of their ids: no seed, and no other frame, decides whether a frame comes before another.
+    """
+    if count is None or count >= len(frames):
+        return list(frames)
+    ranked = sorted(frames, key=lambda frame: _rank(("frame", frame.id), 0))
+    real, fake = ([frame.id for frame in ranked if frame.label == label] for label in (REAL, FAKE))
+    share = round(count * len(real) / len(frames))
+    if real and fake:
+        share = min(max(1, share), count - 1)
+    chosen = {*real[:share], *fake[: count - share]}
+    return [frame for frame in frames if frame.id in chosen]
+
+
+def _split_frames(dataset: Dataset, settings: TrainingSettings) -> tuple[list[Frame], list[Frame]]:
     count = settings.frames_per_video
     selection = FrameSelection(which="uniform", count=count) if count else FrameSelection()
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import TrainingSettings
-from ..core.errors import CardError, NothingJudged
+from ..core.errors import NothingJudged
 from .device import channels_last
 from .frames import FrameReader, unreadable_notes
 from .freezing import freeze
@@ -28,7 +28,7 @@ from .losses.base import Given, Rows
 from .losses.make import method_numbers, training_loss
 from .losses.passing import LossPass
 from .objective import Objective, Progress, linear_lr_factor, lr_factor, plateau_lr_factor
-from .plan import Alone, Balanced, Pairs, Plan
+from .plan import make_plan
 from .sharing import SharedStatistics
 from .sources.base import Source, make_source
 
@@ -78,8 +78,8 @@ class Network:
 def fit_network(job: TrainingJob, network: Network) -> FitReport:
     """Train a network for a job, by default with BCE on the logit of fake = 1; best epoch by validation AUC.
 
-    Batches hold both classes equally often, or what the card's source and loss want. `train_on`, `source`, `loss`,
-    `views` and `freeze` of the job's settings are obeyed here, `ema` and `sam` in the loop.
+    Batches hold both classes equally often, or what the card's source, loss and `classes` want. `sampling`, `train_on`,
+    `source`, `loss`, `views` and `freeze` of the job's settings are obeyed here, `ema` and `sam` in the loop.
 
     Writes `model.safetensors` (the whole model) into `job.out`, and a checkpoint after each epoch and each
     `checkpoint_steps`. An unreadable image adds nothing to its step's gradient, which is still divided by the planned
@@ -114,7 +114,7 @@ class _Detection(Objective[Part]):
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
         loss = training_loss(job, network.gives)
         self.source = make_source(job.settings.source, job.card.name, job.landmarks)
-        self.plan = _plan(job, self.source, pairs=loss is not None and loss.pairs)
+        self.plan = make_plan(job, self.source, pairs=loss is not None and loss.pairs)
         self.making = Making(
             network.prepare,
             self.plan.unit,
@@ -165,7 +165,8 @@ class _Detection(Objective[Part]):
         if settings.schedule == "linear":
             return linear_lr_factor(step, self.total, self.warmup)
         losses = [row.get("val_loss") for row in progress.curves]
-        return plateau_lr_factor(step, self.warmup, losses, settings.plateau_factor, settings.plateau_patience)
+        own = (settings.plateau_factor, settings.plateau_patience, settings.plateau_cooldown)
+        return plateau_lr_factor(step, self.warmup, losses, *own)
 
     def batches(self, step: int, parts: int) -> list[Part]:
         """Return the next parts from the loader of the step's epoch."""
@@ -258,19 +259,21 @@ class _Detection(Objective[Part]):
         return self.job.val[number].label if source is None else source.labels[number % self.judged.count]
 
     def due(self, step: int) -> tuple[bool, bool, bool]:
-        ends = step % self.steps == 0
         every = self.settings.checkpoint_steps
+        ends = step % (self.settings.validate_steps or self.steps) == 0 or step == self.total
         return ends, ends, ends or (every is not None and step % every == 0)
 
     def row(self, progress: Progress, lr: float, validation: dict[str, float]) -> dict[str, float]:
         loss = progress.loss_sum / max(1, progress.count)
-        return {"epoch": float(len(progress.curves) + 1), "train_loss": loss, "lr": lr, **validation}
+        return {"epoch": progress.step / self.steps, "train_loss": loss, "lr": lr, **validation}
 
     def improves(self, progress: Progress, validation: dict[str, float]) -> bool:
-        """Return whether the epoch has the best AUC so far; without AUC, the lowest loss; without both, always."""
+        """Return whether it has the best AUC so far; without AUC, the lowest loss; without both, always."""
         auc, loss = validation.get("val_auc"), validation.get("val_loss")
         if auc is not None:
             better = progress.best_auc is None or auc > progress.best_auc
+            if self.settings.ties == "loss" and auc == progress.best_auc and None not in (loss, progress.best_loss):
+                better = loss < progress.best_loss
         elif loss is not None:
             better = progress.best_auc is None and (progress.best_loss is None or loss < progress.best_loss)
         else:
@@ -280,7 +283,7 @@ class _Detection(Objective[Part]):
         return better
 
     def ends(self, progress: Progress) -> bool:
-        patience, between = self.settings.stop_after, progress.step % self.steps == 0
+        patience, between = self.settings.stop_after, self.due(progress.step)[0]
         return patience is not None and between and len(progress.curves) - progress.best_epoch >= patience
 
     def finish(self, progress: Progress, best: Tensors | None) -> Tensors:
@@ -292,10 +295,13 @@ class _Detection(Objective[Part]):
 
     def notes(self, progress: Progress) -> list[str]:
         how = "validation AUC" if progress.best_auc is not None else "validation loss"
-        chosen = f"epoch {progress.best_epoch} of {self.settings.epochs} chosen by {how}"
+        unit, count = "epoch", self.settings.epochs
+        if self.settings.validate_steps is not None:
+            unit, count = "validation", -(-self.total // self.settings.validate_steps)
+        chosen = f"{unit} {progress.best_epoch} of {count} chosen by {how}"
         if progress.best_loss is None:
-            chosen = "last epoch taken: there are no validation frames"
-        stopped = f"ended after epoch {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
+            chosen = f"last {unit} taken: there are no validation frames"
+        stopped = f"ended after {unit} {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
         made = [self.own_loss.loss.note()] if self.own_loss is not None else []
         made += self.plan.notes()
         if self.source is not None:
@@ -306,21 +312,3 @@ class _Detection(Objective[Part]):
 
 def _chosen_by(source: Source | None) -> str:
     return "the dataset's own validation frames" if source is None else "what the source makes of the validation frames"
-
-
-def _plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
-    """Return what the batches of a job are made of.
-
-    Raises DataError for a missing class and for missing pairs, CardError for a source that gets fakes.
-    """
-    size, seed, images = job.settings.batch_size, job.settings.seed, job.settings.epoch_images
-    if source is not None:
-        if any(frame.label for frame in job.train):  # whose samples would be called real
-            raise CardError(
-                f"detector '{job.card.name}': training.source makes its fakes of real frames, and the training frames "
-                "have fakes of the dataset: set training.train_on to `real`"
-            )
-        return Alone(len(job.train), size, len(source.labels), seed, images)
-    if pairs:
-        return Pairs(job.train, size, seed, images)
-    return Balanced([frame.label for frame in job.train], size, seed, images)

@@ -293,15 +293,15 @@ def linear_lr_factor(step: int, total: int, warmup: int) -> float:
     return rise * min(1.0, (total - step) / (total * DECAYING))
 
 
-def plateau_factor(losses: Iterable[float | None], factor: float, patience: int) -> float:
-    """Return the factor of the learning rate after epochs with these validation losses: `factor`^reductions.
+def plateau_factor(losses: Iterable[float | None], factor: float, patience: int, cooldown: int = 0) -> float:
+    """Return the factor of the learning rate after validations with these losses: `factor`^reductions.
 
-    An epoch is bad if its loss is not below the best one so far by `THRESHOLD` of that. More than `patience` bad epochs
-    in a row reduce the rate once, and the count starts again. This is torch's `ReduceLROnPlateau` (mode min) without
-    its `eps`, the smallest reduction: every parameter group keeps its ratio to the others. An epoch without a
-    validation loss (None) is ignored.
+    A validation is bad if its loss is not below the best one so far by `THRESHOLD` of that. More than `patience` bad
+    ones in a row reduce the rate once; the next `cooldown` ones are not bad, and the count starts again. This is
+    torch's `ReduceLROnPlateau` (mode min) without its `eps`, the smallest reduction: every parameter group keeps its
+    ratio to the others. A validation without a loss (None) is ignored.
     """
-    best, bad, product = math.inf, 0, 1.0
+    best, bad, product, resting = math.inf, 0, 1.0, 0
     for loss in losses:
         if loss is None:
             continue
@@ -309,16 +309,20 @@ def plateau_factor(losses: Iterable[float | None], factor: float, patience: int)
             best, bad = loss, 0
         else:
             bad += 1
+        if resting:
+            resting, bad = resting - 1, 0
         if bad > patience:
-            product, bad = product * factor, 0
+            product, bad, resting = product * factor, 0, cooldown
     return product
 
 
-def plateau_lr_factor(step: int, warmup: int, losses: Iterable[float | None], factor: float, patience: int) -> float:
+def plateau_lr_factor(
+    step: int, warmup: int, losses: Iterable[float | None], factor: float, patience: int, cooldown: int = 0
+) -> float:
     """Return the factor of the learning rate at `step` (0-based) under the plateau schedule, in (0, 1].
 
     It is the linear warm-up of `lr_factor` times `plateau_factor` of the validation losses so far, including those of
     the warm-up.
     """
     rise = (step + 1) / warmup if step < warmup else 1.0
-    return rise * plateau_factor(losses, factor, patience)
+    return rise * plateau_factor(losses, factor, patience, cooldown)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ..core.errors import DataError
+from ..core.errors import CardError, DataError
 from ..core.records import FAKE, REAL, Frame
 from ..core.seeds import derived_seed, shuffled
-from .frames import Draw, epoch_batches, steps_per_epoch
+from .frames import Draw, check_classes, epoch_batches, steps_per_epoch
+from .job import TrainingJob
+from .sources.base import Source
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class Balanced(Plan):
 
 
 class Alone(Plan):
-    """All frames once an epoch, for a source that makes real and fake samples from each of them."""
+    """All frames once an epoch: for classes as often as there are, and for a source that makes both of each frame."""
 
     def __init__(self, count: int, batch_size: int, samples: int, seed: int, images: int | None = None) -> None:
         """`batch_size` and `images` count samples, of which a frame gives `samples`.
@@ -66,6 +68,37 @@ class Alone(Plan):
         """Return batches of a new order of all frames."""
         order = shuffled(range(self.count), self.seed, epoch, "alone")
         return [[(i, 0) for i in order[s * self.size : (s + 1) * self.size]] for s in range(self.steps)]
+
+
+class OneOfEach(Plan):
+    """One frame of every video in an epoch, drawn anew for each; of these frames another plan makes the batches."""
+
+    def __init__(self, frames: Sequence[Frame], seed: int, make: Callable[[Sequence[Frame]], Plan]) -> None:
+        """`make` returns the plan for the frames of one epoch, of which each epoch has as many of each class."""
+        self.frames, self.seed, self.make = frames, seed, make
+        self.videos: dict[str, list[int]] = {}
+        for number, frame in enumerate(frames):
+            self.videos.setdefault(frame.clip, []).append(number)
+        first = self._plan(0)[1]
+        self.steps, self.unit = first.steps, first.unit
+
+    def batches(self, epoch: int) -> list[list[Draw]]:
+        """Return the batches of the other plan."""
+        chosen, plan = self._plan(epoch)
+        return [[(chosen[number], repeat) for number, repeat in batch] for batch in plan.batches(epoch)]
+
+    def notes(self) -> list[str]:
+        """Return the number of videos, and the other plan's notes."""
+        frames = f"an epoch has one frame of each of {len(self.videos)} videos, of {len(self.frames)} frames in all"
+        return [frames, *self._plan(0)[1].notes()]
+
+    def _plan(self, epoch: int) -> tuple[list[int], Plan]:
+        """Return the frames of an epoch, by number, and the plan for them."""
+        chosen = [
+            own[derived_seed("frame of a video", self.seed, epoch, clip) % len(own)]
+            for clip, own in self.videos.items()
+        ]
+        return chosen, self.make([self.frames[number] for number in chosen])
 
 
 class Pairs(Plan):
@@ -127,6 +160,39 @@ def mates(frames: Sequence[Frame]) -> dict[int, list[int]]:
             if own:
                 found[number] = own
     return found
+
+
+def make_plan(job: TrainingJob, source: Source | None, pairs: bool) -> Plan:
+    """Return what the batches of a job are made of.
+
+    Raises DataError for a missing class and for missing pairs, CardError for a source that gets fakes and for classes
+    that a loss cannot have.
+    """
+    settings, seed = job.settings, job.settings.seed
+    rest = settings.batch_size, seed, settings.epoch_images
+    if source is not None and any(frame.label for frame in job.train):  # whose samples would be called real
+        raise CardError(
+            f"detector '{job.card.name}': training.source makes its fakes of real frames, and the training frames "
+            "have fakes of the dataset: set training.train_on to `real`"
+        )
+    if pairs and settings.classes == "natural":
+        raise CardError(
+            f"detector '{job.card.name}': loss '{settings.loss.name}' has batches of a real and its fake: set "
+            "`classes` to balanced"
+        )
+
+    def planned(frames: Sequence[Frame]) -> Plan:
+        labels = [frame.label for frame in frames]
+        if source is not None:
+            return Alone(len(labels), settings.batch_size, len(source.labels), *rest[1:])
+        if pairs:
+            return Pairs(frames, *rest)
+        if settings.classes == "balanced":
+            return Balanced(labels, *rest)
+        check_classes(labels)
+        return Alone(len(labels), settings.batch_size, 1, *rest[1:])
+
+    return planned(job.train) if settings.sampling == "frame" else OneOfEach(job.train, seed, planned)
 
 
 def units(batch: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -90,22 +90,26 @@ def test_settings_are_checked() -> None:
             validate(TrainingSettings, values, "card")
 
 
+PATIENCES = st.tuples(st.integers(0, 7), st.integers(0, 6))
 losses = st.lists(st.floats(0.0, 3.0) | st.sampled_from([0.5, 0.50004, 0.50006]), max_size=60)
 
 
 @settings(max_examples=200, deadline=None)
-@given(curve=losses, factor=st.sampled_from([0.1, 0.4, 0.9]), patience=st.integers(0, 7), data=st.data())
-def test_plateau_is_torchs(curve: list[float], factor: float, patience: int, data: st.DataObject) -> None:
+@given(curve=losses, factor=st.sampled_from([0.1, 0.4, 0.9]), counts=PATIENCES, data=st.data())
+def test_plateau_is_torchs(curve: list[float], factor: float, counts: tuple[int, int], data: st.DataObject) -> None:
+    patience, cooldown = counts
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, eps=0.0)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=factor, patience=patience, cooldown=cooldown, eps=0.0
+    )
     gaps: list[float | None] = []
     for number, loss in enumerate(curve):
-        assert plateau_factor(curve[:number], factor, patience) == optimizer.param_groups[0]["lr"]
+        assert plateau_factor(curve[:number], factor, patience, cooldown) == optimizer.param_groups[0]["lr"]
         torchs.step(loss)
         gaps += [None] * data.draw(st.integers(0, 2)) + [loss]
-    found = plateau_factor(curve, factor, patience)
+    found = plateau_factor(curve, factor, patience, cooldown)
     assert found == optimizer.param_groups[0]["lr"]
-    assert plateau_factor(gaps, factor, patience) == found  # an epoch without a loss counts for nothing
+    assert plateau_factor(gaps, factor, patience, cooldown) == found  # an epoch without a loss counts for nothing
 
 
 def test_plateau_by_hand() -> None:

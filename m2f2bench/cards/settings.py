@@ -267,8 +267,9 @@ class StageSettings(Settings):
 
     questions: tuple[Literal["judge", "blind", "released"], ...] = Field(default=("blind",), min_length=1)
     """The kinds of questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
-    answers: Literal["all", "first"] = "all"
-    """Each reference answer of a question is an example, or only the first."""
+    answers: Literal["all", "first", "rows"] = "all"
+    """Each reference answer of a question is an example, or only the first; `rows`: as often as in the dataset's own
+    training file, as M2F2-Det's 9,252 released judgements, which repeat the questions of an image."""
     epochs: float = Field(default=1.0, gt=0.0)
     max_steps: int | None = Field(default=None, ge=1)
     """The training ends after at most this many steps."""
@@ -296,7 +297,8 @@ class StageSettings(Settings):
     max_length: int | None = Field(default=None, ge=16)
     """Longest example in positions of the LLM; None for its context. Longer answers are cut, and counted."""
     val_examples: int = Field(default=256, ge=0)
-    """Number of examples for the validation loss, spread evenly; 0 for no validation."""
+    """Number of examples for the validation loss, spread evenly; 0 for no validation: people that would have to be held
+    out of the training split for it are learned from, too."""
     validate_steps: int | None = Field(default=None, ge=1)
     """Also measure it each time after this many steps, not only before the first and after the last."""
     checkpoint_steps: int | None = Field(default=None, ge=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -69,6 +69,10 @@ def train(
             help="fp32, or mixed precision, which some processors do faster. Default: that of the card.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        Option("--dry-run", help="Only print steps, images, validations, memory and, by a minute of it, the time."),
+    ] = False,
     crop: CropOption = None,
     finder: FinderOption = "centerface",
     faces: FacesOption = "largest",
@@ -88,22 +92,14 @@ def train(
         from ..loading import detector_to_train
 
         begun = detector_to_train(detector, kind)
-    card = fit(
-        begun,
-        dataset,
-        stage=stage,
-        start=start,
-        out=out,
-        resume=resume,
-        seed=seed,
-        device=device,
-        crop=crop,
-        finder=finder,
-        faces=faces,
-        quick=quick,
-        precision=precision,
-        size=size,
-    )
+    how: dict[str, Any] = {"stage": stage, "start": start, "seed": seed, "device": device, "quick": quick}
+    how |= {"precision": precision, "size": size, "crop": crop, "finder": finder, "faces": faces}
+    if dry_run:
+        from ..runs.training_plan import plan_training
+
+        say(str(plan_training(begun, dataset, **how)))
+        return
+    card = fit(begun, dataset, out=out, resume=resume, **how)
     if not is_main_process():
         return
     record = json.loads((card.parent / RECORD).read_text(encoding="utf-8"))

@@ -48,10 +48,10 @@ class _Lines:
             return
         self.last = now
         left = (now - self.begin) / (self.done - self.first) * (self.total - self.done)
-        log.info("%s: %d of %d, about %s left", self.label, self.done, self.total, _duration(left))
+        log.info("%s: %d of %d, about %s left", self.label, self.done, self.total, duration(left))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a rough duration: seconds, minutes or hours."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

@@ -176,6 +176,13 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return the questions of a split; `kind` is `blind`, `released` or `judge`. Empty for most datasets."""
         return []
 
+    def answer_rows(self, split: str, kind: str = "blind") -> dict[str, tuple[str, ...]]:
+        """Return the answers of questions, by id, as often as the dataset's own training file has them.
+
+        Questions whose references stand there once each are left out. Empty for most datasets.
+        """
+        return {}
+
     def altered_regions(self, split: str) -> dict[str, frozenset[str]]:
         """Return the manipulated regions of each face (`skin`, `eyes` …) by frame id; empty for a real frame.
 
@@ -320,6 +327,13 @@ def sampled_frames_of(adapter: Adapter, split: str, sampler: Sampler) -> Sequenc
 def questions_of(adapter: Adapter, split: str, kind: str) -> list[Question]:
     """Return the questions of a split and kind. Raises DataError as `frames_of` does."""
     return list(_records(adapter, f"questions('{split}', '{kind}')", lambda: adapter.questions(split, kind), Question))
+
+
+def answer_rows_of(adapter: Adapter, split: str, kind: str) -> dict[str, tuple[str, ...]]:
+    """Return the answers as often as the training file has them, by question id. Raises DataError if that fails."""
+    call, wanted = f"answer_rows('{split}', '{kind}')", "a dictionary of tuples of texts by question id"
+    found: dict[str, tuple[str, ...]] = _ask(adapter, call, lambda: adapter.answer_rows(split, kind), dict, wanted)
+    return found
 
 
 def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]]:

@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from ..cards.models import DatasetCard, DetectorCard, problem_of, read_card
-from ..cards.quick import altered_card
+from ..cards.models import DatasetCard, DetectorCard, read_card
 from ..cards.registry import is_file_reference
-from ..cards.settings import StageSettings, TrainingSettings
 from ..core.arguments import checked
-from ..core.clips import join_clips
-from ..core.errors import CardError, DataError, DetectorError, near
+from ..core.errors import DetectorError
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
 from ..core.locks import holding
 from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
-from ..core.records import Example, Frame
 from ..core.sources import Unidentified
-from ..datasets.base import Adapter, close_adapter, has_landmarks, has_masks, questions_of
+from ..datasets.base import Adapter, close_adapter
 from ..datasets.dataset import Dataset
-from ..datasets.joined import joined
 from ..datasets.landmarks import Landmarks
-from ..datasets.read_ahead import read_mask
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
 from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted
-from ..loading import detector_card, load_dataset
+from ..loading import load_dataset
 from ..results.signature import versions
-from ..stats.delong import auc_or_none
 from ..training.curves import RECORD, TrainedCard
-from ..training.frames import split_frames
-from ..training.job import FitReport, LanguageData, TrainingJob
+from ..training.job import FitReport, TrainingJob
 from ..training.processes import agreed, is_main_process, join, together
 from ..version import commit
 from .training_identity import (
@@ -53,9 +43,9 @@ from .training_identity import (
     stage_identity,
     training_identity,
 )
+from .training_job import make_job, trainable_card, training_data
 
 CARD = "card.yaml"
-S = TypeVar("S", TrainingSettings, StageSettings)
 
 
 @checked
@@ -94,7 +84,7 @@ def train(
     own = {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
     with together():
         cropped = Wanted.of(crop, finder, faces)
-        card, cls = _trainable(detector, stage, quick, size)
+        card, cls = trainable_card(detector, stage, quick, size)
         planned = _planned(card, cls, dataset, stage, start, out, resume, device, own, cropped)
         job = planned.job
         finished = _finished(job.out, job.identity, resume)
@@ -143,13 +133,9 @@ def _planned(
 ) -> _Planned:
     """Return the training for the arguments of `train`; `own` has settings in place of the card's."""
     place = cropped.on(load_dataset(dataset))
-    settings, training, validation, language, begun = _data(card, place, stage, start, own)
-    length = cls.clip_frames(card)
-    if length > 1 and settings.source is not None:
-        raise CardError(
-            f"detector '{card.name}': training.source '{settings.source.name}' makes samples of single frames, and "
-            f"the detector judges clips of {length}: remove the source"
-        )
+    data = training_data(card, place, stage, start, own)
+    settings, training, validation, language, begun = data
+    job = make_job(card, cls, place, stage, data, device)
     if is_main_process():
         announce(place, "train", training)
     fingerprint = data_fingerprint(place, training, validation)
@@ -159,125 +145,13 @@ def _planned(
             f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
             "start again without --resume"
         )
-    landmarks = None
-    if settings.source is not None and stage == "detector" and has_landmarks(place.adapter):
-        landmarks = Landmarks.of(place.adapter, [*training, *validation])
-    masked = stage == "detector" and has_masks(place.adapter)
-    known = [] if landmarks is None else [f"landmarks {landmarks.digest()}"]
-    known += [f"masks {masks_digest(place, training)}"] if masked and needs_masks(settings) else []
+    known = [f"landmarks {job.landmarks.digest()}"] if isinstance(job.landmarks, Landmarks) else []
+    known += [f"masks {masks_digest(place, training)}"] if job.mask is not None and needs_masks(settings) else []
     more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code]), *known]
     identity = training_identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name
-    if length > 1:
-        training, validation = join_clips(training, length), join_clips(validation, length)
-    job = TrainingJob(
-        card=card,
-        settings=settings,
-        train=training,
-        val=validation,
-        read=joined(place, length).read if length > 1 else place.adapter.read,
-        auc=auc_or_none,
-        out=folder,
-        identity=identity,
-        resume=resume,
-        device=device,
-        stage=stage,
-        start=begun,
-        mask=partial(read_mask, place.adapter) if masked else None,
-        landmarks=landmarks,
-        language=language,
-    )
-    return _Planned(job, place, cls, fingerprint, source)
-
-
-def _trainable(
-    detector: str | DetectorCard, stage: str, quick: bool, size: int | None
-) -> tuple[DetectorCard, type[Trainable]]:
-    """Return the card to train, as `quick` and `size` alter it, and its backend. Raises DetectorError and CardError."""
-    card, cls = detector_card(detector)
-    if not issubclass(cls, Trainable):
-        raise DetectorError(f"detector '{card.name}' (backend {card.backend}) has nothing to train")
-    if stage not in cls.stages:
-        raise DetectorError(f"detector '{card.name}' has no stage '{stage}'{near(stage, cls.stages)}")
-    if stage == "detector":
-        return altered_card(card, partial(cls.takes_size, card), quick, size), cls
-    if size is not None:
-        raise DetectorError("--size is for stage detector: later stages have the pictures of that one")
-    if quick:
-        raise DetectorError(
-            f"--quick is for stage detector: for stage {stage} set `max_steps` in stages.{stage} of the card"
-        )
-    return card, cls
-
-
-def _data(
-    card: DetectorCard, dataset: Dataset, stage: str, start: str | Path | DetectorCard | None, own: dict[str, Any]
-) -> tuple[TrainingSettings, list[Frame], list[Frame], LanguageData | None, DetectorCard | None]:
-    """Return settings, training and validation frames, and for a later stage its examples and what it starts from."""
-    settings = card.training or TrainingSettings()
-    if stage == "detector":
-        if start is not None:
-            raise DetectorError("--from is for the stages align and tune: stage detector starts from the card alone")
-        settings = _replaced(settings, own)
-        return settings, *split_frames(dataset, settings), None, None
-    begun = _start(card, start, stage)
-    # The same people are held out as in the detector's own training, so that it has not seen them either.
-    settings = begun.training or settings
-    everything = {"frames_per_video": None, "val_frames": None}
-    training, validation = split_frames(dataset, settings.model_copy(update=everything))
-    learning = card.stages.get(cast("Literal['align', 'tune']", stage)) or StageSettings()
-    language = language_data(dataset, _replaced(learning, own), training, validation)
-    return settings, training, validation, language, begun
-
-
-def _replaced(settings: S, own: dict[str, Any]) -> S:
-    """Return settings with some values of its own. Raises DetectorError if these are none, or do not fit the others."""
-    try:
-        return type(settings).model_validate(settings.model_dump() | own)
-    except ValidationError as error:
-        raise DetectorError(f"this training's settings: {problem_of(type(settings), error)}") from None
-
-
-def _start(card: DetectorCard, start: str | Path | DetectorCard | None, stage: str) -> DetectorCard:
-    """Return the trained detector that a later stage starts from. Raises DetectorError if there is none."""
-    if start is not None:
-        return detector_card(str(start) if isinstance(start, Path) else start)[0]
-    if card.weights is None:
-        raise DetectorError(
-            f"detector '{card.name}' is not trained, and stage `{stage}` starts from the stage before it: give its "
-            f"folder with --from"
-        )
-    return card
-
-
-def language_data(
-    dataset: Dataset, settings: StageSettings, training: list[Frame], validation: list[Frame]
-) -> LanguageData:
-    """Return an example for each answer to the dataset's questions about these frames.
-
-    Raises DataError if there are none about the training frames.
-    """
-
-    def listed(frames: list[Frame]) -> list[Example]:
-        there = {frame.id: frame for frame in frames}
-        return [
-            Example(there[question.frame], question.text, answer)
-            for split in dict.fromkeys(frame.split for frame in frames)
-            for kind in settings.questions
-            for question in questions_of(dataset.adapter, split, kind)
-            if question.frame in there
-            for answer in (question.references if settings.answers == "all" else question.references[:1])
-        ]
-
-    found = LanguageData(settings, listed(training), listed(validation))
-    if not found.train:
-        kinds = ", ".join(settings.questions)
-        raise DataError(
-            f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: change "
-            "stages.questions on the detector's card, or use a dataset with questions (ddvqa-c40, synthetic)"
-        )
-    return found
+    return _Planned(replace(job, out=folder, identity=identity, resume=resume), place, cls, fingerprint, source)
 
 
 def _finished(folder: Path, identity: str, resume: bool) -> bool:

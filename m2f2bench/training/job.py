@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..core.records import Image
+    from .objective import Objective
 
 Tensors = dict[str, "torch.Tensor"]
 FOLDER = "checkpoints"
@@ -71,6 +72,41 @@ class TrainingJob:
     """Examples and settings of a language stage; None for stage `detector`."""
     began: float = field(default_factory=time.monotonic)
     """When the job was made, by the monotonic clock."""
+    rehearsal: Rehearsing | None = None
+    """Takes some steps, measures them, and ends the training by `Rehearsed`; None for a training."""
+
+
+class Rehearsed(Exception):
+    """The end of a rehearsal: it ends the backend's training, too."""
+
+
+@dataclass
+class Rehearsing:
+    """What a rehearsal of at most about `seconds` finds; None where it could not measure."""
+
+    seconds: float = 60.0
+    looped: bool = False
+    """Whether the backend trains by steps, and not at once."""
+    steps: int = 0
+    """Steps that were timed."""
+    step_seconds: float | None = None
+    """The median over them."""
+    validation_seconds: float | None = None
+    """Of one whole validation, from those of its batches that were judged."""
+    weights: int = 0
+    """Numbers in the network's tensors."""
+    trained: int = 0
+    """Of these, numbers that are trained."""
+    bytes: dict[str, int] = field(default_factory=dict)
+    """Memory of this process: `weights`, `training` (gradients, optimiser, averages), `activations` of a part of a
+    batch, and on a GPU the `largest` that was in use."""
+
+    def run(self, objective: Objective[Any], step: Callable[[], object], parts: int) -> None:
+        """Take steps of a training, which is spoilt by it, and judge with its network; `parts` are those of a batch.
+
+        Raises Rehearsed at the end, DetectorError for several processes, and as the training does.
+        """
+        raise NotImplementedError
 
 
 @dataclass

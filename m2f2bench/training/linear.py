@@ -12,7 +12,7 @@ from ..core.arrays import Codes
 from ..core.errors import FrameError
 from ..core.records import FAKE, REAL, Frame
 from .frames import check_classes, check_unreadable, components
-from .job import WEIGHTS, FitReport, TrainingJob
+from .job import WEIGHTS, FitReport, Rehearsed, TrainingJob
 
 if TYPE_CHECKING:
     from ..core.records import Floats
@@ -101,6 +101,8 @@ def fit_on_features(
     `extract` returns the readable frames and their features [N, F]. The caller must write the weights to the path in
     the report. Raises DataError if a class is missing or too many frames are unreadable.
     """
+    if job.rehearsal is not None:
+        raise Rehearsed
     frames, features = extract(job.train)
     val_frames, val_features = extract(job.val)
     lost = len(job.train) + len(job.val) - len(frames) - len(val_frames)

@@ -58,7 +58,10 @@ def fit(
         with together():
             made = objective(accelerator)
         with contextlib.closing(made):
-            return _Training(made, accelerator).run()
+            training = _Training(made, accelerator)
+            if job.rehearsal is not None:
+                job.rehearsal.run(made, training.take_step, training.progress.parts)
+            return training.run()
 
 
 def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
@@ -132,8 +135,8 @@ class _Training(Generic[B]):
             self.earlier = self.progress.seconds
         return self.progress
 
-    def _step(self, advance: Advance) -> None:
-        """Take one optimiser step, and then what is due: a validation, a row of the curve, a checkpoint."""
+    def take_step(self) -> tuple[float, float]:
+        """Take one optimiser step; return the mean loss, and the factor of the learning rates."""
         objective, progress = self.objective, self.progress
         factor = objective.lr_factor(progress)
         for group in self.shared.optimizer.param_groups:
@@ -149,7 +152,13 @@ class _Training(Generic[B]):
         progress.loss_sum += loss
         progress.count += count
         progress.step += 1
-        advance(1, f"{self.label} loss {loss / max(1, count):.3f}")
+        return loss / max(1, count), factor
+
+    def _step(self, advance: Advance) -> None:
+        """Take one optimiser step, and then what is due: a validation, a row of the curve, a checkpoint."""
+        objective, progress = self.objective, self.progress
+        loss, factor = self.take_step()
+        advance(1, f"{self.label} loss {loss:.3f}")
         validated, ends_row, saved = objective.due(progress.step)
         validation = self._validate() if validated else {}
         best_is_new = False

@@ -56,4 +56,4 @@ def test_a_bar_within_another_is_a_line_of_its_display(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h")])
 def test_durations(seconds: float, said: str) -> None:
-    assert progress._duration(seconds) == said
+    assert progress.duration(seconds) == said

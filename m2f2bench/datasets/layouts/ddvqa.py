@@ -128,7 +128,11 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
 
     def repeats(self, split: str, kind: str = "released") -> dict[str, int]:
         """Return how many rows each question id stands for (the released training file repeats rows)."""
-        return {question.id: count for question, count in self._rows(split, kind)}
+        return {question.id: max(1, len(answers)) for question, answers in self._rows(split, kind)}
+
+    def answer_rows(self, split: str, kind: str = "released") -> dict[str, tuple[str, ...]]:
+        """Return the answers of the released training file's rows, by question id; empty for other questions."""
+        return {question.id: answers for question, answers in self._rows(split, kind) if answers}
 
     def _folder(self, split: str) -> Path:
         check_split("DD-VQA", split, self.splits)
@@ -154,16 +158,19 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
     def _used(self, key: str) -> bool:
         return METHODS[key[0]] in (ORIGINAL, *self.options.methods)
 
-    def _rows(self, split: str, kind: str) -> list[tuple[Question, int]]:
-        """Return the questions about images of the card's methods, with their number of rows; images may be missing."""
+    def _rows(self, split: str, kind: str) -> list[tuple[Question, tuple[str, ...]]]:
+        """Return the questions about images of the card's methods; images may be missing.
+
+        A question of the released conversations has the answers of its rows, any other none.
+        """
         return [row for row in self._all_rows(split, kind) if self._used(row[0].frame)]
 
-    def _all_rows(self, split: str, kind: str) -> list[tuple[Question, int]]:
+    def _all_rows(self, split: str, kind: str) -> list[tuple[Question, tuple[str, ...]]]:
         """Return the questions of a form in the file's order."""
         self._folder(split)
         self._check(kind)
         if kind == "judge":
-            return [(question, 1) for question in judge_questions(self.frames(split))]
+            return [(question, ()) for question in judge_questions(self.frames(split))]
         if kind == "blind":
             rows = _annotations(self._root() / "DQ_FF++" / f"{split}_set")
         elif split == "test":
@@ -176,7 +183,7 @@ class DDVQAAdapter(FileAdapter[DDVQAOptions]):
             if question.id in unique:
                 raise DataError(f"{where}: question '{question.id}' is already in {places[question.id]}; remove one")
             unique[question.id], places[question.id] = question, where
-        return [(question, 1) for question in unique.values()]
+        return [(question, ()) for question in unique.values()]
 
     def _check(self, kind: str) -> None:
         if kind not in KINDS:
@@ -274,8 +281,8 @@ def _question(key: str, name: str, entry: Any, where: str, kind: str) -> Questio
     return Question(name, key, text, tuple(cast("list[str]", answers)), region(text), _label(key), kind)
 
 
-def _merge_conversations(paths: list[Path]) -> list[tuple[Question, int]]:
-    """Return the questions of released conversations with their number of rows.
+def _merge_conversations(paths: list[Path]) -> list[tuple[Question, tuple[str, ...]]]:
+    """Return the questions of released conversations with the answers of their rows.
 
     Equal questions of an image become one with all distinct answers.
     """
@@ -287,7 +294,7 @@ def _merge_conversations(paths: list[Path]) -> list[tuple[Question, int]]:
     found = []
     for (key, text), answers in merged.items():
         name, references = f"{key}_{numbers[key]}", tuple(dict.fromkeys(answers))
-        found.append((Question(name, key, text, references, region(text), _label(key), "released"), len(answers)))
+        found.append((Question(name, key, text, references, region(text), _label(key), "released"), tuple(answers)))
         numbers[key] += 1
     return found
 

@@ -290,8 +290,9 @@ class StageSettings(Settings):
     """Less memory for more time: activations are computed again."""
     group_by_length: bool = True
     """A batch has examples of similar length, so that less of it is padding (as in LLaVA's recipe)."""
-    projector_std: float = Field(default=0.1, gt=0.0)
-    """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution."""
+    projector_std: float | None = Field(default=None, gt=0.0)
+    """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution. None:
+    that of each layer's inputs, scaled so that the tokens are as large as the LLM's word embeddings."""
     lora: LoraSettings = LoraSettings()
     """Settings of stage `tune`."""
     max_length: int | None = Field(default=None, ge=16)

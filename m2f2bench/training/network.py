@@ -272,8 +272,8 @@ class _Detection(Objective[Part]):
         auc, loss = validation.get("val_auc"), validation.get("val_loss")
         if auc is not None:
             better = progress.best_auc is None or auc > progress.best_auc
-            if self.settings.ties == "loss" and auc == progress.best_auc and None not in (loss, progress.best_loss):
-                better = loss < progress.best_loss
+            if self.settings.ties == "loss" and auc == progress.best_auc:
+                better = loss is not None and progress.best_loss is not None and loss < progress.best_loss
         elif loss is not None:
             better = progress.best_auc is None and (progress.best_loss is None or loss < progress.best_loss)
         else:

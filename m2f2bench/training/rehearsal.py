@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -100,5 +100,5 @@ class Rehearsal(Rehearsing):
         self.bytes["activations"] = most
 
 
-def _size(tensors: list[torch.Tensor]) -> int:
+def _size(tensors: Sequence[torch.Tensor]) -> int:
     return sum(one.numel() * one.element_size() for one in tensors)

@@ -17,6 +17,7 @@ from ...core.files import sha256
 from ...core.memo import Memo, cache_folder, file_stamp
 from ..weights.pretrained import DTYPES, check_report, offline_llm, quiet, resolved
 from ..weights.weight_files import POINTER, is_pointer
+from .llava import language_arguments, without_others
 
 OFFLINE = "offline:"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -28,7 +29,7 @@ class LanguageSource(Settings):
 
     name: str
     """A name on the Hugging Face hub, a local folder (relative to the card), a .gguf file, or
-    `offline:smollm2-135m-instruct`, which comes as a Python package."""
+    `offline:smollm2-135m-instruct`, which comes as a Python package. Of a LLaVA it is the LLM inside."""
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 on a GPU, fp32 on a CPU."""
     quantise: Literal["4bit"] | None = None
@@ -70,7 +71,8 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
     wanted = "a causal LLM of transformers: a folder, a .gguf file, or a name on a hub that this machine reaches"
     with loading(f"{where} cannot be loaded: {absent}", wanted):
         # Code in a folder is never run, and the user is not asked about it.
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments)
+        inside = language_arguments(place, arguments)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **arguments, **_own_config(inside))
         model, report = AutoModelForCausalLM.from_pretrained(
             place,
             trust_remote_code=False,
@@ -78,8 +80,9 @@ def open_language(source: LanguageSource, folder: Path, device: torch.device | s
             dtype=DTYPES[resolved(source.dtype, device)],
             **_quantised(source, device),
             **arguments,
+            **inside,
         )
-    check_report(report, where)
+    check_report(without_others(report) if inside else report, where)
     if "gguf_file" in arguments:
         _unpacked(model, where)
     if source.quantise is None:
@@ -150,6 +153,11 @@ def _files(folder: Path, arguments: dict[str, str]) -> list[Path]:
     if arguments:
         return [folder / arguments["gguf_file"]]
     return sorted(file for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+
+
+def _own_config(inside: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a LLaVA's tokenizer: in its authors' form no class of transformers fits the whole."""
+    return {"config": inside["config"]} if inside else {}
 
 
 def _quantised(source: LanguageSource, device: torch.device) -> dict[str, Any]:

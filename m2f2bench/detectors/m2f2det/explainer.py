@@ -27,6 +27,7 @@ from .detector import M2F2Detector, open_parts
 from .lora import adapters_hash, merge_adapters, with_adapters
 from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
 from .projectors import Encoded, detector_tokens
+from .starting import visual_place, visual_tensors_key
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -92,8 +93,14 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
-        """Return the LLM's fingerprint, for stages that use it."""
-        return "" if stage == "detector" else language_fingerprint(explainer_options(card).llm, card.folder)
+        """Return the LLM's fingerprint, for stages that use it, and for `align` that of a visual projector."""
+        if stage == "detector":
+            return ""
+        options = explainer_options(card)
+        found = language_fingerprint(options.llm, card.folder)
+        if stage == "align" and options.visual_init is not None:
+            found += visual_tensors_key(visual_place(card, options))
+        return found
 
     @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:

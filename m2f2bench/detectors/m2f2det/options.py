@@ -122,6 +122,12 @@ class ExplainerOptions(Settings):
     forgery tokens (the paper's ablation)."""
     visual_pool: int = Field(default=1, ge=1, le=32)
     """CLIP's patches are averaged over squares of this many a side before they become visual tokens; 1: all of them."""
+    visual_init: str | None = None
+    """Where stage `align` takes the visual projector from, which it then leaves as it is: the folder of a LLaVA (its
+    authors' form or that of transformers), or an `mm_projector.bin`, relative to the card. None: it is drawn anew."""
+    visual_norm: bool | None = None
+    """Whether patches are normalised before the visual projector; None: unless it is taken over. Training fills
+    it in."""
     generation: GenerationSettings = GenerationSettings()
     stage: Literal["", "align", "tune", "merged"] = ""
     """The last stage that was trained; set by training and merging."""
@@ -129,6 +135,11 @@ class ExplainerOptions(Settings):
     """Folder of LoRA adapters, relative to the card; for stage `tune`, until they are merged."""
     learned_with: str = ""
     """Fingerprint of the LLM that projectors and adapters were trained with."""
+
+    @property
+    def normalises(self) -> bool:
+        """Whether patches are normalised before the visual projector."""
+        return self.visual_init is None if self.visual_norm is None else self.visual_norm
 
 
 def explainer_options(card: DetectorCard) -> ExplainerOptions:

@@ -43,12 +43,16 @@ def mlp(inputs: int, width: int) -> nn.Sequential:
 class Projectors(nn.Module):
     """The projectors of the variant `paper` (arXiv 2503.20188, section 3.4).
 
-    Patches and cells have any scale; a LayerNorm without weights normalises each first.
+    Patches and cells have any scale; a LayerNorm without weights normalises each first, but not the patches of a visual
+    projector that was taken over from a LLaVA, which has none.
     """
 
-    def __init__(self, patch_width: int, cell_width: int, width: int, forgery: bool = True) -> None:
-        """`width` is the LLM's; without `forgery` there are no forgery tokens."""
+    def __init__(
+        self, patch_width: int, cell_width: int, width: int, forgery: bool = True, normalises: bool = True
+    ) -> None:
+        """`width` is the LLM's; without `forgery` there are no forgery tokens, `normalises` is for the patches."""
         super().__init__()
+        self.normalises = normalises
         self.visual = mlp(patch_width, width)
         self.cells = mlp(cell_width, width) if forgery else None
         self.verdict = mlp(2, width) if forgery else None
@@ -65,7 +69,7 @@ class Projectors(nn.Module):
         self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return H_V [B, N, D] and H_F [B, k + 1, D] (the verdict's token last); [B, 0, D] without forgery tokens."""
-        visual = self.visual(F.layer_norm(patches, patches.shape[-1:]))
+        visual = self.visual(F.layer_norm(patches, patches.shape[-1:]) if self.normalises else patches)
         if self.cells is None or self.verdict is None:
             return visual, visual[:, :0]
         regions = self.cells(F.layer_norm(cells, cells.shape[-1:]))
@@ -94,7 +98,7 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
     first = network.conv[0]
     assert isinstance(first, nn.Conv2d)
     patches = network.clip.settings.vision_config.hidden_size
-    return Projectors(patches, first.in_channels, width, forgery=options.forgery_grid > 0)
+    return Projectors(patches, first.in_channels, width, options.forgery_grid > 0, options.normalises)
 
 
 def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:

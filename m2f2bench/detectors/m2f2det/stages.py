@@ -29,6 +29,7 @@ from .detector import open_paper, open_parts, variant_of
 from .options import KEY, ExplainerOptions, PaperOptions, absolute, check_language, explainer_options, without_explainer
 from .paper import PaperNetwork
 from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors
+from .starting import draw, take_over, visual_place, word_size
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""
@@ -175,6 +176,8 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
         language.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         language.model.enable_input_require_grads()
     projectors.requires_grad_(True)
+    if job.stage == "align" and options.visual_init is not None:
+        projectors.visual.requires_grad_(False)
     module = ExplainerModule(language.model, projectors)
     detector = FrozenDetector(network, job.card, options, device)
     prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
@@ -182,6 +185,8 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     longest = min(settings.max_length or language.context, language.context)
     collator = Collator(detector, prompter, job.read, counts, longest)
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    left = ((name, value) for name, value in projectors.named_parameters() if not value.requires_grad)
+    frozen |= {PREFIX + name: value.detach().cpu().clone() for name, value in left}
 
     def write(out: Path, tensors: dict[str, torch.Tensor]) -> None:
         if job.stage == "tune":
@@ -207,6 +212,8 @@ def trained_options(job: TrainingJob, options: ExplainerOptions, language: Langu
         "stage": job.stage,
         "llm": absolute(options.llm, job.card.folder),
         "learned_with": language.fingerprint,
+        "visual_init": None,
+        "visual_norm": None if options.normalises else False,
         "adapter": lora.ADAPTER if job.stage == "tune" else None,
     }
     return options.model_copy(update=update).model_dump(mode="json", exclude_defaults=True)
@@ -233,7 +240,7 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
         raise DetectorError(f"'{start.folder}' was trained with input {start.input}, but '{name}' has {job.card.input}")
     _same_network(start, job.card)
     if job.stage == "tune" and held is not None:
-        for key in ("prompt", "forgery_grid", "visual_pool"):
+        for key in ("prompt", "forgery_grid", "visual_pool", "normalises"):
             if getattr(held, key) != getattr(options, key):
                 raise DetectorError(
                     f"'{start.folder}' was aligned with {key} {getattr(held, key)}, but '{name}' has "
@@ -266,7 +273,13 @@ def _parts(
         assert job.language is not None
         network, _ = open_paper(without_explainer(start), path)
         projectors = new_projectors(network, options, language.width)
-        projectors.initialise(job.language.settings.projector_std)
+        std = job.language.settings.projector_std
+        if std is None:
+            draw(projectors, word_size(language.model), job.language.settings.seed)
+        else:
+            projectors.initialise(std)
+        if options.visual_init is not None:
+            take_over(projectors, visual_place(job.card, options), job.card.name)
         return network, projectors
     found, learned, _ = open_parts(start, options, path)
     assert isinstance(learned, Projectors)

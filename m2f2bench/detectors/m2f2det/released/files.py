@@ -117,7 +117,7 @@ class Tower:
         Raises DetectorError.
         """
         path = Path(place).expanduser()
-        if not path.exists() and _HUB_NAME.fullmatch(str(place)) and path.suffix not in SUFFIXES:
+        if not path.exists() and is_hub_name(str(place)):
             path = _fetched(str(place))
         self.path, self.source = path, Tensors(path)
         self.config = _config(path) if path.is_dir() else {}
@@ -145,6 +145,11 @@ class Tower:
                 f"not a supported CLIP (activations: {', '.join(ACTIVATIONS)})"
             )
         return found
+
+
+def is_hub_name(text: str) -> bool:
+    """Return whether a text can be a name on the Hugging Face hub, and is not a file of weights."""
+    return _HUB_NAME.fullmatch(text) is not None and Path(text).suffix not in SUFFIXES
 
 
 def _config(folder: Path) -> dict[str, Any]:

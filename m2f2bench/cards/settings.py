@@ -117,7 +117,9 @@ class AugmentationSettings(Settings):
     """Its share of the area; its height over its width is between 0.3 and 3.3 (Zhong et al., AAAI 2020)."""
 
 
-LossName = Literal["cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada", "lsda", "ucf"]
+LossName = Literal[
+    "cross-entropy", "core", "recce", "gend", "am-softmax", "effort", "forada", "forgery-map", "lsda", "ucf"
+]
 
 
 class LossSettings(Settings):
@@ -125,8 +127,9 @@ class LossSettings(Settings):
 
     name: LossName = "cross-entropy"
     """Cross-entropy of real and fake, or the loss of a method, which its network must have the outputs for."""
-    variant: Literal["paper", "deepfakebench"] = "paper"
-    """`paper`: as the paper has it; `deepfakebench`: as DeepfakeBench's code (Effort, ForAda: the authors')."""
+    variant: Literal["paper", "deepfakebench", "own"] = "paper"
+    """`paper`: as the paper has it; `deepfakebench`: as DeepfakeBench's code (Effort, ForAda: the authors'); `own`: as
+    in no paper."""
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
     """Weights of single terms, by name; the others have the method's own."""
 

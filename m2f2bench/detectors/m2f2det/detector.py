@@ -112,6 +112,8 @@ def _learning(job: TrainingJob) -> Network:
         options={"clip": options.clip.model_dump(mode="json")},
         notes=notes,
         settle=None if model.map is None else model.map.settle,
+        outputs=model.training_outputs,
+        gives=model.gives,
     )
 
 
@@ -133,7 +135,7 @@ def open_paper(
         load_strictly(model, tensors, path)
     _check_temperature(model, path)
     model.fold_prompt()
-    return model, options.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}})
+    return model, options.identity()
 
 
 def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tuple[nn.Module, nn.Module, str]:

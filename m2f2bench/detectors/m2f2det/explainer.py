@@ -67,8 +67,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         learned = language_fingerprint(options.llm, card.folder)
         check_language(options, learned, card)
         adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
-        options_json = options.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}})
-        fingerprint = file_fingerprint(path, identity, str(card.input), options_json, learned, *adapters)
+        fingerprint = file_fingerprint(path, identity, str(card.input), options.identity(), learned, *adapters)
         explainer = cls(network, card.input, device, fingerprint)
         explainer.explainer, explainer.place = options, card.folder
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)

@@ -80,6 +80,9 @@ class PaperOptions(Settings):
     bridge_heads: int = Field(default=4, ge=1)
     head_width: int = Field(default=128, ge=1)
     """Width of each of the head's three inputs."""
+    gated: bool = False
+    """Whether the head is the CNN's own linear layer, to which CLIP and the map-weighted features add behind gates that
+    start at zero: it then begins as the CNN alone. The paper's head reads all three together."""
     temperature: float = Field(default=5.0, gt=0.0)
     """Initial value of the forgery map's learned temperature."""
     cache_features: float = Field(default=0.0, ge=0.0)
@@ -101,6 +104,14 @@ class PaperOptions(Settings):
             if any(not 1 <= depth <= config.vision_config.num_hidden_layers for depth in self.clip_depths):
                 raise ValueError(f"clip_depths {self.clip_depths} must be layers from 1 on of the image tower")
         return self
+
+    def identity(self) -> str:
+        """Return the options that decide a trained network's scores; later ones only if they are not at their default.
+
+        So weights keep their fingerprint, and rows of theirs stay valid.
+        """
+        later = {name: True for name in ("gated",) if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}, **later})
 
     def depths(self, layers: int) -> tuple[int, ...]:
         """Return the CLIP layers that the bridge reads, of an image tower of `layers`; distinct ones if possible."""
@@ -135,6 +146,11 @@ class ExplainerOptions(Settings):
     """Folder of LoRA adapters, relative to the card; for stage `tune`, until they are merged."""
     learned_with: str = ""
     """Fingerprint of the LLM that projectors and adapters were trained with."""
+
+    def identity(self) -> str:
+        """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
+        later = {name: True for name in ("visual_init", "visual_norm") if getattr(self, name) is None}
+        return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
 
     @property
     def normalises(self) -> bool:

@@ -221,6 +221,35 @@ class ForgeryMap(nn.Module):
         self.map_scale.abs_()
 
 
+class Head(Linear):
+    """Linear layer to two logits, near zero: other parts would first learn to correct a random one."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 2)
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.bias)
+
+
+class GatedHead(nn.Module):
+    """Logits of the CNN, to which those of CLIP and of f^0 are added, each times a learned gate that starts at zero.
+
+    Untrained it is the CNN alone; a gate at zero moves with the first step, and what is behind it from then on.
+    """
+
+    def __init__(self, cnn: int, width: int) -> None:
+        """`cnn` and `width` are the channels of the CNN and of each of the other two."""
+        super().__init__()
+        self.cnn = Head(cnn)
+        self.image, self.pooled = Linear(width, 2), Linear(width, 2)
+        self.gate_image, self.gate_pooled = (nn.Parameter(torch.tensor(0.0)) for _ in range(2))
+
+    def forward(self, cnn: torch.Tensor, image: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, 2] for the CNN's mean features [B, c], projected CLS [B, w] and f^0 [B, w]."""
+        added = self.gate_image * self.image(image) + self.gate_pooled * self.pooled(pooled)
+        logits: torch.Tensor = self.cnn(cnn) + added
+        return logits
+
+
 class PaperNetwork(nn.Module):
     """CLIP, the deepfake encoder, forgery prompt learning, bridge adapter, map-weighted pooling and head.
 
@@ -256,12 +285,13 @@ class PaperNetwork(nn.Module):
         # Normalised, only the position of high values of M_b counts, not their overall level: M_b cannot act as a gain.
         self.pooled_norm = nn.LayerNorm(width)
         self.project_image = projection(clip.settings.projection_dim, width)
-        self.project_cnn = projection(encoder.out_channels, width)
-        self.vision_scale = nn.Parameter(torch.tensor(1.0))
-        self.head = Linear(3 * width, 2)
-        # Near zero: the other parts would first learn to correct a random head.
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        self.head: Head | GatedHead
+        if options.gated:
+            self.head = GatedHead(encoder.out_channels, width)
+        else:
+            self.project_cnn = projection(encoder.out_channels, width)
+            self.vision_scale = nn.Parameter(torch.tensor(1.0))
+            self.head = Head(3 * width)
         self.look: Callable[[torch.Tensor], Features] = self.features
         """Function from images to CLIP features; in training, it can be a feature cache."""
         self.text: torch.Tensor | None = None
@@ -306,9 +336,11 @@ class PaperNetwork(nn.Module):
         if weights is not None:
             forged = forged * weights
         pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
-        image = self.vision_scale * self.project_image(features.image)
-        whole = self.project_cnn(last.mean((2, 3)))
-        return Judgement(self.head(torch.cat([image, pooled, whole], dim=1)), weights, forged)
+        image, whole = self.project_image(features.image), last.mean((2, 3))
+        if isinstance(self.head, GatedHead):
+            return Judgement(self.head(whole, image, pooled), weights, forged)
+        found = torch.cat([self.vision_scale * image, pooled, self.project_cnn(whole)], dim=1)
+        return Judgement(self.head(found), weights, forged)
 
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor | None:
         """Return M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN is not needed and not computed."""
@@ -327,6 +359,17 @@ class PaperNetwork(nn.Module):
         text = self.prompt(self.clip, features.image) if self.text is None else self.text.to(features.image.device)
         heat: torch.Tensor = self.map(text, features.patches)
         return heat
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of the outputs in training."""
+        return ("logit",) if self.map is None else ("logit", "map")
+
+    def training_outputs(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return `logit` [B] and, with map weighting, `map` [B, n, n]."""
+        judged = self.judge(pixels)
+        found = {"logit": judged.logits[:, 1] - judged.logits[:, 0]}
+        return found if judged.map is None else {**found, "map": judged.map[:, 0]}
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the difference of the logits, fake minus real, [B].

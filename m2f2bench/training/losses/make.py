@@ -20,6 +20,7 @@ LOSSES: dict[str, str] = {
     "cross-entropy": "base:CrossEntropy",
     "effort": "effort:Effort",
     "forada": "forada:Forada",
+    "forgery-map": "forgery_map:ForgeryMapLoss",
     "gend": "gend:GenD",
     "lsda": "lsda:Lsda",
     "recce": "recce:Recce",

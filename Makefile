@@ -72,7 +72,7 @@ trainings: offline
 	for r in runs/$(TRAININGS)/*--*/result.json; do n=$$(basename $$(dirname $$r)); \
 	  cp $$r $(TRAINED)/results/$$n.json; cp $$(dirname $$r)/predictions.parquet $(TRAINED)/predictions/$$n.parquet; done
 	for r in runs/$(TRAININGS)/trained/*/seed*/training.json; do d=$$(dirname $$r); \
-	  cp $$r $(TRAINED)/training/$$(basename $$(dirname $$d))-quick-$$(basename $$d).json; done
+	  cp $$r $(TRAINED)/training/$$(sed -n 's/^name: //p' $$d/card.yaml)-$$(basename $$d).json; done
 
 # Its results and tables, and what the trainings cost, from rows and records alone.
 trained-tables: $(VENV)/.installed

@@ -117,21 +117,20 @@ def sentence(name: str) -> str:
 
 
 def means(name: str, dataset: str = "", metric: str = "auc") -> dict[str, str]:
-    """Return a committed board of several trainings, in its order: detector to mean ± deviation, and interval.
+    """Return a committed board of trainings, in its order: detector to mean ± deviation, and interval.
 
-    `dataset` is that of the column; empty for a board with one.
+    `dataset` is that of the column; empty for a board with one. A row of one training has no deviation.
     """
     with (ROOT / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         lines = [line for line in csv.DictReader(file) if line["metric"] == metric and not line["method"]]
     lines = [line for line in lines if dataset in ("", line["dataset"])]
     own = {
-        line["detector"]: [float(line[key]) for key in ("value", "deviation", "ci_low", "ci_high")] for line in lines
+        line["detector"]: " ± ".join(number(float(line[key])) for key in ("value", "deviation") if line[key])
+        + f" [{COMMA.join(number(float(line[key])) for key in ('ci_low', 'ci_high'))}]"
+        for line in lines
     }
     assert len(own) == len(lines), f"{name}: a detector has several rows: name the dataset"
-    return {
-        one: f"{number(mean)} ± {number(deviation)} [{COMMA.join(map(number, ends))}]"
-        for one, (mean, deviation, *ends) in own.items()
-    }
+    return own
 
 
 def fill(text: str) -> str:

@@ -12,6 +12,8 @@ import pytest
 from paths import ROOT
 
 import m2f2bench
+from m2f2bench.cards.columns import TrainStep
+from m2f2bench.cards.quick import trained_name
 from m2f2bench.leaderboards.board import gather, read_evidence
 from m2f2bench.leaderboards.render import render
 from m2f2bench.loading import load_leaderboard
@@ -22,8 +24,14 @@ METHODS = ("deepfakes", "face2face", "faceswap", "neuraltextures")
 BOARDS = {
     "ddvqa-c40-trained": FOLDER / "trained",
     "synthetic-trained": FOLDER / "synthetic-trained",
+    "synthetic-networks": FOLDER / "synthetic-networks",
     **{f"ddvqa-c40-without-{method}": FOLDER / "without" / method for method in METHODS},
 }
+
+
+def trained(step: TrainStep) -> str:
+    """The name of what a step of a suite trains."""
+    return trained_name(step.detector, step.quick, step.size)
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -31,10 +39,10 @@ def test_a_committed_board_of_trainings_is_made_of_its_rows(name: str) -> None:
     card, folder = load_leaderboard(name), BOARDS[name]
     stored = read_stored([folder / "results"])
     columns = {(column.dataset, column.protocol) for column in card.columns}
-    trainings = [f"{step.detector}-quick-seed{seed}" for step in card.train for seed in step.seeds]
+    trainings = [f"{trained(step)}-seed{seed}" for step in card.train for seed in step.seeds]
     assert Counter(one.result.detector for one in stored) == dict.fromkeys(trainings, len(columns))
     assert len(read_evidence(stored)) == len(stored), "all have their rows"
-    for file in sorted((folder / "results").glob("*-seed1--*.json")):
+    for file in sorted((folder / "results").glob("*-seed0--*.json")):
         assert m2f2bench.validate_result(file) == [], file
     board = gather([name, str(folder / "results")], seeds=True)
     for format in ("md", "csv"):
@@ -44,7 +52,7 @@ def test_a_committed_board_of_trainings_is_made_of_its_rows(name: str) -> None:
 @pytest.mark.parametrize("name", BOARDS)
 def test_each_row_has_the_record_of_its_training(name: str) -> None:
     card, folder = load_leaderboard(name), BOARDS[name]
-    steps = {f"{step.detector}-quick-seed{seed}": (step, seed) for step in card.train for seed in step.seeds}
+    steps = {f"{trained(step)}-seed{seed}": (step, seed) for step in card.train for seed in step.seeds}
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (folder / "training").glob("*.json")}
     assert set(records) == set(steps)
     for one, (step, seed) in steps.items():

@@ -21,7 +21,7 @@ from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
 
 FOLDER = ROOT / "benchmarks"
-TOLD = {"all", "common", "ablation", "forgery_tokens", "left_out", "training_cost", "training_step"}
+TOLD = {"all", "common", "ablation", "forgery_tokens", "left_out", "token_sizes", "training_cost", "training_step"}
 """What is no benchmark, or is told what it is about."""
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in TOLD)
 
@@ -75,6 +75,17 @@ def test_b5_forgery_tokens(bench: Any, rules: Path, tmp_path: Path, capsys: pyte
     faces = f"{HELPERS / 'toy_questions.py'}:Faces"
     bench("forgery_tokens", tmp_path, "-s", faces, "-p", rules, "--limit", 4, "--out", tmp_path / "out")
     assert "toy-permuted" in capsys.readouterr().out and (tmp_path / "out" / "paired.md").exists()
+
+
+def test_b5_token_sizes(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tensors(tmp_path / "model.safetensors", toy_m2f2det.toy_network().state_dict())
+    card = toy_m2f2det.toy_card().model_copy(update={"weights": "model.safetensors"})
+    (tmp_path / "card.yaml").write_text(json.dumps(card.model_dump(mode="json", exclude_defaults=True)))
+    bench("token_sizes", tmp_path, "--llm", tiny_llm(tmp_path / "llm"), "--json")
+    found = capsys.readouterr().out
+    new, *others = json.loads(found[: found.index("]") + 1])
+    assert new["drawn"] == "as words" and all(0.5 < new[name] < 2 for name in ("visual", "cells", "verdict"))
+    assert [one["drawn"] for one in others] == ["N(0, 0.02²)", "N(0, 0.1²)"]
 
 
 def test_b5_all_of_them_are_run_even_where_one_fails(

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..core.records import Image
-    from .objective import Objective
 
 Tensors = dict[str, "torch.Tensor"]
 FOLDER = "checkpoints"
@@ -101,8 +100,8 @@ class Rehearsing:
     """Memory of this process: `weights`, `training` (gradients, optimiser, averages), `activations` of a part of a
     batch, and on a GPU the `largest` that was in use."""
 
-    def run(self, objective: Objective[Any], step: Callable[[], object], parts: int) -> None:
-        """Take steps of a training, which is spoilt by it, and judge with its network; `parts` are those of a batch.
+    def run(self, objective: Any, step: Callable[[], object], parts: int) -> None:
+        """Take steps of a training, which is spoilt by it, and judge by its `Objective`; `parts` are those of a batch.
 
         Raises Rehearsed at the end, DetectorError for several processes, and as the training does.
         """

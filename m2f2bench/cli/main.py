@@ -108,6 +108,15 @@ def _asked() -> typer.Typer:
     return small
 
 
+def _end_by_status() -> None:
+    """Make Python end with the exit status after a Ctrl-C.
+
+    Where it fell into code that is compiled from a text (as dataclasses are), Python would end itself by the signal,
+    although it was handled, unless other such code ran since.
+    """
+    exec("")
+
+
 def main() -> None:
     """Run the command line. Exit status: 0, 1 for a failed check, 2 for a mistake in use, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters of a name
@@ -125,8 +134,11 @@ def main() -> None:
             logger.debug("finished")
             sys.stdout.flush()  # here, where the error of a full disk can still be printed
     except M2F2BenchError as error:
+        if isinstance(error, Interrupted):
+            _end_by_status()
         sys.exit(_print_error(error))
     except KeyboardInterrupt:  # before a command has begun
+        _end_by_status()
         sys.exit(Interrupted.exit_status)
     except BrokenPipeError:  # the reader of a pipe (head, less) has ended
         sys.stderr.close()

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -103,6 +104,15 @@ def test_ctrl_c_in_predict_speaks_of_heat_maps_only_if_they_are_wanted(
     status, lines = in_terminal(tmp_path, words, until="begun")
     assert status == 130 and kept in " ".join(lines)
     assert not any("^C" in line for line in lines if "m2f2bench:" in line)
+
+
+def test_ctrl_c_in_code_that_was_compiled_from_a_text_has_the_same_status(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.py").write_text("exec('raise KeyboardInterrupt')\n")
+    picture = next((faces / "test" / "fake").iterdir())
+    words = [sys.executable, "-m", "m2f2bench", "predict", "--no-faces", str(picture), "-d", "text.py:Any"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 130 and "interrupted" in done.stderr
 
 
 def test_ctrl_c_before_the_first_checkpoint_promises_none(faces: Path, tmp_path: Path) -> None:

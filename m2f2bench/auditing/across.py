@@ -11,7 +11,8 @@ from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.errors import DataError, NothingJudged
 from ..core.records import Frame
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..datasets.dataset import Dataset, spread
 from ..datasets.scenes import announce
 from ..loading import load_dataset

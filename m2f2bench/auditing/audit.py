@@ -12,7 +12,8 @@ from ..core.arguments import checked
 from ..core.errors import DataError, NothingJudged
 from ..core.errors import near as near_name
 from ..core.records import FAKE, ORIGINAL, Frame
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..datasets.dataset import spread
 from ..datasets.scenes import announce
 from ..loading import load_dataset

@@ -22,7 +22,8 @@ from ..core.memo import Memo, cache_folder, file_stamp
 from ..core.progress import progress_bar
 from ..core.records import Frame
 from ..core.sources import Unidentified, installed_versions
-from ..datasets.base import Adapter, data_of, stamp_of
+from ..datasets.base import Adapter
+from ..datasets.calls import data_of, stamp_of
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.limits import DECODING
 from ..datasets.read_ahead import ReadAhead, load_frame, thread_count

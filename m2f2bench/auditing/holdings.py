@@ -15,7 +15,8 @@ from ..cards.models import DatasetCard
 from ..core.errors import M2F2BenchError
 from ..core.records import ORIGINAL
 from ..core.text import quoted
-from ..datasets.base import Adapter, close_adapter, fits_of, lacking_of, remarks_of
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter, fits_of, lacking_of, remarks_of
 from ..datasets.dataset import Dataset
 from ..datasets.files.images import IMAGE_SUFFIXES
 from ..datasets.files.video import VIDEO_SUFFIXES

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
-from ..datasets.base import Adapter, frames_of, questions_of
+from ..datasets.base import Adapter
+from ..datasets.calls import frames_of, questions_of
 from ..metrics.answer_sets import folded
 from ..metrics.detection.intervals import auc_interval
 from ..metrics.verdicts.verdict import read_verdict

@@ -19,7 +19,8 @@ from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import installed_versions
 from ..version import __version__
-from .base import Adapter, check_split, frames_of, questions_of, sampled_frames_of, stamp_of
+from .base import Adapter, check_split
+from .calls import frames_of, questions_of, sampled_frames_of, stamp_of
 from .read_ahead import ReadAhead, load_frame
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import cast
 from ..core.clips import ALONE, Clip
 from ..core.errors import M2F2BenchError
 from ..core.records import Frame
-from .base import Adapter, frames_of, groups_of
+from .base import Adapter
+from .calls import frames_of, groups_of
 
 FOLDERS = 4096
 """Most folders whose names of files are kept."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.clips import ClipFrame, join_clips
-from .base import Adapter, stamp_of
+from .base import Adapter
+from .calls import stamp_of
 from .dataset import Dataset
 
 if TYPE_CHECKING:

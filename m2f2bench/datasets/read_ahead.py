@@ -18,7 +18,8 @@ from ..core.clips import ClipFrame
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES, Frame
-from .base import Adapter, stamp_of
+from .base import Adapter
+from .calls import stamp_of
 from .limits import AHEAD_BYTES, BATCH_BYTES, DECODING, check_size
 from .turns import Turn, Turns, having
 

@@ -12,7 +12,8 @@ from ..cards.models import DatasetCard, read_card, validate
 from ..cards.registry import ADAPTERS, is_file_reference, load_from_file
 from ..core.errors import DataError, M2F2BenchError
 from ..core.guests import guest
-from .base import Adapter, fits_of
+from .base import Adapter
+from .calls import fits_of
 from .files_there import any_there
 
 FORMS = ("lists", "webdataset", "huggingface")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..cards.models import DatasetCard
 from ..core.records import Frame
-from .base import remarks_of
+from .calls import remarks_of
 from .dataset import Dataset, spread_by_method
 from .read_ahead import load_frame
 

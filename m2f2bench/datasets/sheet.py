@@ -16,7 +16,8 @@ from scipy import ndimage
 from ..core.errors import DataError, FrameError, NothingJudged
 from ..core.files import replacing
 from ..core.records import ORIGINAL, Frame
-from .base import Adapter, frames_of
+from .base import Adapter
+from .calls import frames_of
 from .read_ahead import about_frame, read_pixels
 
 if TYPE_CHECKING:

@@ -15,16 +15,8 @@ from ..core.memo import Memo, cache_folder
 from ..core.progress import progress_bar
 from ..core.records import Frame, Question
 from ..core.sources import class_name, installed_versions
-from ..datasets.base import (
-    Adapter,
-    AdapterOptions,
-    Sampler,
-    frames_of,
-    has_masks,
-    mask_stamp_of,
-    sampled_frames_of,
-    stamp_of,
-)
+from ..datasets.base import Adapter, AdapterOptions, Sampler
+from ..datasets.calls import frames_of, has_masks, mask_stamp_of, sampled_frames_of, stamp_of
 from ..datasets.dataset import DECODERS, Dataset
 from ..datasets.read_ahead import about_frame, checked_mask, read_pixels, thread_count
 from ..version import __version__

@@ -11,7 +11,8 @@ from ..core.arguments import checked
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
-from ..datasets.base import Adapter, close_adapter, has_masks
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter, has_masks
 from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
 from ..detectors.keys import identify_judge

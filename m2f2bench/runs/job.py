@@ -13,7 +13,7 @@ from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
 from ..core.records import Answer, Frame, Prediction, question_digest
-from ..datasets.base import stamp_of
+from ..datasets.calls import stamp_of
 from ..datasets.dataset import Dataset, frame_digests
 from ..datasets.scenes import scene_warning
 from ..detectors.base import Detector

@@ -26,7 +26,8 @@ from ..core.parsing import Refused, read_json
 from ..core.progress import progress_bar
 from ..core.records import STATUSES
 from ..core.sources import installed_versions
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..datasets.dataset import DECODERS, Dataset, list_frames
 from ..datasets.scenes import announce
 from ..datasets.sheet import contact_sheet

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 from ..core.errors import FrameError
 from ..core.files import cannot_write, replacing
 from ..core.records import Frame
-from ..datasets.base import has_masks
+from ..datasets.calls import has_masks
 from ..faces.adapter import FaceAdapter
 from .prepared_forms import Form
 from .prepared_records import Part

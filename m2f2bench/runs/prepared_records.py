@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.records import Frame
-from ..datasets.base import has_masks, mask_stamp_of, stamp_of
+from ..datasets.calls import has_masks, mask_stamp_of, stamp_of
 from ..faces.adapter import FaceAdapter
 
 RECORDS = "records"

@@ -14,7 +14,7 @@ from ..cards.protocols import QuestionKind
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.files import write_json, write_text
 from ..core.records import Question
-from ..datasets.base import altered_regions_of, questions_of
+from ..datasets.calls import altered_regions_of, questions_of
 from ..datasets.layouts.prepared import QUESTIONS, REGIONS
 from ..faces.adapter import FaceAdapter
 from .prepared_records import Rows

@@ -15,7 +15,8 @@ from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
 from ..core.patterns import is_pattern
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..datasets.dataset import Dataset
 from ..datasets.scenes import announce
 from ..detectors.keys import identify_judge

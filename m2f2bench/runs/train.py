@@ -20,7 +20,8 @@ from ..core.locks import holding
 from ..core.parsing import Refused, read_json
 from ..core.places import moved, without_folders
 from ..core.sources import Unidentified
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..datasets.dataset import Dataset
 from ..datasets.landmarks import Landmarks
 from ..datasets.scenes import announce
@@ -43,7 +44,7 @@ from .training_identity import (
     stage_identity,
     training_identity,
 )
-from .training_job import make_job, trainable_card, training_data
+from .training_job import make_job, own_settings, trainable_card, training_data
 
 CARD = "card.yaml"
 
@@ -81,7 +82,7 @@ def train(
     Raises M2F2BenchError.
     """
     join(device)
-    own = {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
+    own = own_settings(seed, precision)
     with together():
         cropped = Wanted.of(crop, finder, faces)
         card, cls = trainable_card(detector, stage, quick, size)

@@ -14,7 +14,7 @@ from ..cards.settings import StageSettings, TrainingSettings
 from ..core.clips import join_clips
 from ..core.errors import CardError, DataError, DetectorError, near
 from ..core.records import Example, Frame
-from ..datasets.base import answer_rows_of, has_landmarks, has_masks, questions_of
+from ..datasets.calls import answer_rows_of, has_landmarks, has_masks, questions_of
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
 from ..datasets.landmarks import Landmarks
@@ -58,6 +58,11 @@ def trainable_card(
             f"--quick is for stage detector: for stage {stage} set `max_steps` in stages.{stage} of the card"
         )
     return card, cls
+
+
+def own_settings(seed: int | None, precision: str | None) -> dict[str, Any]:
+    """Return the settings of a training in place of its card's; None keeps the card's."""
+    return {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
 
 
 def training_data(

@@ -12,7 +12,8 @@ from ..core.arguments import checked
 from ..core.errors import DetectorError
 from ..core.progress import duration
 from ..core.text import in_one_line
-from ..datasets.base import Adapter, close_adapter
+from ..datasets.base import Adapter
+from ..datasets.calls import close_adapter
 from ..detectors.base import Trainable
 from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
@@ -21,7 +22,7 @@ from ..faces.wanted import LARGEST, Wanted
 from ..loading import load_dataset
 from ..training.job import Rehearsed, Rehearsing, TrainingJob
 from .training_identity import frame_counts
-from .training_job import make_job, trainable_card, training_data
+from .training_job import make_job, own_settings, trainable_card, training_data
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class TrainingPlan:
             lines.append("steps       none: the training frames are fitted at once")
         else:
             lines.append(
-                f"steps       {self.steps:,} of {self.batch_size} {unit}: {self.epochs:g} epochs of "
-                f"{self.steps_per_epoch:,}; {self.images:,} {unit} in all"
+                f"steps       {self.steps:,} of {self.batch_size} {unit}: {self.epochs:g} × {self.steps_per_epoch:,} "
+                f"(epochs × steps); {self.images:,} {unit} in all"
             )
             lines.append(f"validations {self.validations}")
         return "\n".join([*lines, *self._measured()])
@@ -122,7 +123,7 @@ def plan_training(
     counted without the stage that it starts from, too. Nothing is written. Raises M2F2BenchError as `train`; if the
     detector cannot be built here, `problem` says why.
     """
-    own = {key: value for key, value in (("seed", seed), ("precision", precision)) if value is not None}
+    own = own_settings(seed, precision)
     card, cls = trainable_card(detector, stage, quick, size)
     place = Wanted.of(crop, finder, faces).on(load_dataset(dataset))
     begun = card if start is None and card.weights is None and stage != "detector" else start
@@ -167,9 +168,8 @@ def _counted(job: TrainingJob) -> dict[str, Any]:
     from ..training.sources.base import make_source
 
     own = job.settings
-    pairs = own.loss.name != "cross-entropy" and make_loss(own.loss).pairs
     source = make_source(own.source, job.card.name)
-    batches = make_plan(job, source, pairs)
+    batches = make_plan(job, source, make_loss(own.loss).pairs)
     size = len(batches.batches(0)[0]) * (1 if source is None else len(source.labels))
     total = batches.steps * own.epochs
     validations = -(-total // (own.validate_steps or batches.steps))

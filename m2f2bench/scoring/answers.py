@@ -19,7 +19,7 @@ from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.files import user_path
 from ..core.records import Answer, Frame, Question, question_digest
-from ..datasets.base import altered_regions_of
+from ..datasets.calls import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
 from ..datasets.scenes import scene_warning
 from ..loading import load_dataset, load_explanation, measured_dataset

@@ -17,7 +17,7 @@ from m2f2bench import Adapter, Frame, Locator
 from m2f2bench.auditing.audit import audit
 from m2f2bench.auditing.facts import gather
 from m2f2bench.auditing.files import facts_of, read_facts
-from m2f2bench.datasets.base import data_of
+from m2f2bench.datasets.calls import data_of
 from m2f2bench.loading import load_dataset
 
 

@@ -15,7 +15,8 @@ from m2f2bench.core.errors import DataError, MachineError, StoreError
 from m2f2bench.core.files import NoInput, make_folder, read_input, write_text
 from m2f2bench.core.parsing import Refused, read_text
 from m2f2bench.core.records import Frame, Locator
-from m2f2bench.datasets.base import Adapter, altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.calls import altered_regions_of, frames_of, questions_of, sampled_frames_of, stamp_of
 from m2f2bench.datasets.layouts.ffpp import FFPPAdapter
 from m2f2bench.training.frames import FrameReader
 

@@ -128,6 +128,8 @@ def test_rows_of_one_picture_are_one_frame_with_all_answers(tmp_path: Path) -> N
     one = write(tmp_path, [*rows, {"image": "a/gone.png", "label": 0, "conversations": said("Is it?")}])
     there, gone = one.frames("test")
     assert one.questions("test")[0].references == answers[:2] and len(one.questions("test")) == 2
+    assert one.answer_rows("test") == {"a/1.png_0": answers, "a/gone.png_0": ("It is fake.",)}
+    assert one.answer_rows("test", "judge") == {}
     assert one.read(there).shape == (12, 12, 3)
     with pytest.raises(FrameError):
         one.read(gone)

@@ -14,7 +14,7 @@ from marker_faces import MarkerFinder, write_scenes
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.core.records import Locator
-from m2f2bench.datasets.base import has_landmarks
+from m2f2bench.datasets.calls import has_landmarks
 from m2f2bench.datasets.deepfakebench.adapter import DeepfakeBenchAdapter, DeepfakeBenchOptions
 from m2f2bench.datasets.deepfakebench.landmarks import landmarks_place, points_in
 from m2f2bench.datasets.landmarks import Landmarks, read_landmarks

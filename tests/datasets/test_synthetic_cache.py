@@ -18,7 +18,7 @@ import pytest
 from paths import ROOT
 
 from m2f2bench.core.errors import DataError
-from m2f2bench.datasets.base import altered_regions_of
+from m2f2bench.datasets.calls import altered_regions_of
 from m2f2bench.datasets.synthetic import cache
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.cache import CACHE_VARIABLE, cache_folder

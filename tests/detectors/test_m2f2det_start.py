@@ -20,7 +20,7 @@ from m2f2bench.core.errors import DetectorError
 from m2f2bench.core.tensors import read_tensors, write_tensors
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
 from m2f2bench.detectors.m2f2det.projectors import Projectors
-from m2f2bench.detectors.m2f2det.starting import draw, take_over, word_size
+from m2f2bench.detectors.m2f2det.starting import draw, take_over, visual_key, word_size
 from m2f2bench.runs.train import train
 
 CLIP_WIDTH, WIDTH = 32, 32
@@ -133,6 +133,16 @@ def test_a_projector_is_read_from_every_form(form: str, tmp_path: Path) -> None:
     seen = projectors(torch.tensor([[0.5, 0.5]] * 2), patches, torch.zeros(2, 4, 40))[0]
     by_hand = F.linear(F.gelu(F.linear(patches, own["0.weight"], own["0.bias"])), own["2.weight"], own["2.bias"])
     torch.testing.assert_close(seen, by_hand)
+
+
+def test_its_key_is_of_its_tensors_alone(tmp_path: Path) -> None:
+    key = visual_key(llava(tmp_path / "a", authors=False)[0])
+    assert visual_key(llava(tmp_path / "b", authors=True)[0]) == key
+    assert visual_key(llava(tmp_path / "c", authors=False, seed=1)[0]) != key
+    tensors, _ = read_tensors(tmp_path / "a" / "model.safetensors")
+    other = {name: value + ("multi_modal_projector" not in name) for name, value in tensors.items()}
+    write_tensors(tmp_path / "a" / "model.safetensors", other, {"format": "pt"})
+    assert visual_key(tmp_path / "a") == key
 
 
 FACES = {"seed": 3, "size": 64, "train": 6, "val": 2, "test": 2, "frames_per_video": 1, "methods": ["swap", "lowres"]}

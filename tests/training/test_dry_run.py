@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import timm
 import torch
+from torch import nn
 from toy_explainer import card_file, detector_folder
 from typer.testing import CliRunner
 
@@ -21,6 +23,7 @@ from m2f2bench.runs.train import train
 from m2f2bench.runs.training_plan import TrainingPlan, plan_training
 from m2f2bench.training.curves import RECORD
 from m2f2bench.training.job import Rehearsing
+from m2f2bench.training.rehearsal import Rehearsal
 
 FACES = {"seed": 3, "size": 64, "train": 6, "val": 2, "frames_per_video": 2, "methods": ["swap", "lowres"]}
 
@@ -91,7 +94,17 @@ def test_a_rehearsal_measures_and_leaves_nothing(
     assert plan.seconds == pytest.approx(plan.steps * found.step_seconds + 2 * found.validation_seconds)  # type: ignore[operator]
 
 
-def test_a_linear_layers_activations_by_hand(faces: DatasetCard) -> None:
+def test_activations_by_hand() -> None:
+    """Two linear layers keep their inputs and a ReLU its output, which is one of these; weights are not counted."""
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    found = Rehearsal()
+    with found._activations(SimpleNamespace(module=module)):  # type: ignore[arg-type]
+        for _ in range(2):  # one part after the other: what the first kept is given back
+            module(torch.ones(8, 4)).sum().backward()
+    assert found.bytes["activations"] == 8 * (4 + 3) * 4
+
+
+def test_activations_grow_with_a_part(faces: DatasetCard) -> None:
     """Twice the images in a part keep twice the memory, and two parts no more than one."""
 
     def kept(**training: Any) -> int:
@@ -127,7 +140,8 @@ def test_the_full_size_recipe_on_faceforensics() -> None:
     assert (plan.validations, plan.val["frames"], plan.val["real"], plan.images) == (180, 700, 140, 720_000)
     text = str(plan)
     assert (
-        "steps       9,000 of 80 images: 200 epochs of 45; 720,000 images in all" in text and "validations 180" in text
+        "steps       9,000 of 80 images: 200 × 45 (epochs × steps); 720,000 images in all" in text
+        and "validations 180" in text
     )
 
 
@@ -163,7 +177,7 @@ def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["train", "small-cnn", "-s", "synthetic", "--quick", "--dry-run"])
     assert done.exit_code == 0, done.output
-    assert "steps       324 of 16 images: 6 epochs of 54; 5,184 images in all" in done.output
+    assert "steps       324 of 16 images: 6 × 54 (epochs × steps); 5,184 images in all" in done.output
     assert "memory      " in done.output and "s a step" in done.output and list(tmp_path.iterdir()) == []
 
 
@@ -177,9 +191,5 @@ def test_large_and_small_numbers() -> None:
 
 
 def test_several_processes_are_refused() -> None:
-    from types import SimpleNamespace
-
-    from m2f2bench.training.rehearsal import Rehearsal
-
     with pytest.raises(DetectorError, match="--dry-run measures one process"):
         Rehearsal().run(SimpleNamespace(world=2), torch.zeros, 1)  # type: ignore[arg-type]

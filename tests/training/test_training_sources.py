@@ -21,7 +21,8 @@ from m2f2bench.cards.settings import AugmentationSettings, SourceSettings, Train
 from m2f2bench.core.errors import CardError, DataError, DetectorError, FrameError
 from m2f2bench.core.records import Frame
 from m2f2bench.core.tensors import read_tensors
-from m2f2bench.datasets.base import Adapter, has_landmarks
+from m2f2bench.datasets.base import Adapter
+from m2f2bench.datasets.calls import has_landmarks
 from m2f2bench.datasets.dataset import Dataset
 from m2f2bench.datasets.landmarks import Landmarks, read_landmarks
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter

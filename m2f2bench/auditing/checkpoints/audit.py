@@ -15,7 +15,8 @@ from ...core.arguments import checked
 from ...core.errors import DataError, DetectorError, FrameError, first_line
 from ...core.files import user_path
 from ...core.guests import guest
-from ...datasets.base import Adapter, close_adapter
+from ...datasets.base import Adapter
+from ...datasets.calls import close_adapter
 from ...datasets.dataset import spread
 from ...detectors.base import Detector
 from ...detectors.network import NetworkDetector

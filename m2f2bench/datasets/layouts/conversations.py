@@ -124,7 +124,14 @@ class ConversationsAdapter(ClipAdapter[ConversationsOptions], FileAdapter[Conver
             raise DataError(f"conversations have no '{kind}' questions{near(kind, KINDS)}")
         if kind == "judge":
             return judge_questions(self.frames(split))
-        found = []
+        return [question for question, _ in self._asked(split, kind)]
+
+    def answer_rows(self, split: str, kind: str = "blind") -> dict[str, tuple[str, ...]]:
+        """Return the answers as often as the file has them, by question id; empty for kind `judge`."""
+        return {} if kind == "judge" else {question.id: answers for question, answers in self._asked(split, kind)}
+
+    def _asked(self, split: str, kind: str) -> Iterator[tuple[Question, tuple[str, ...]]]:
+        """Yield the questions of a kind, `blind` or `released`, each with the answers of all its turns."""
         for path in sorted(pictures := self._pictures(split), key=natural):
             asked: dict[str, list[str]] = {}
             for text, answer in pictures[path].turns:
@@ -133,8 +140,7 @@ class ConversationsAdapter(ClipAdapter[ConversationsOptions], FileAdapter[Conver
                 if states_label(text) == (kind == "released"):
                     name, references = f"{path}_{number}", tuple(dict.fromkeys(answers))
                     label = pictures[path].label
-                    found.append(Question(name, path, text, references, region(text), label, kind))
-        return found
+                    yield Question(name, path, text, references, region(text), label, kind), tuple(answers)
 
     def remarks(self, split: str) -> list[str]:
         """Return how many questions state the label, if any do."""

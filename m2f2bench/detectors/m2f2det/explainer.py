@@ -27,7 +27,7 @@ from .detector import M2F2Detector, open_parts
 from .lora import adapters_hash, merge_adapters, with_adapters
 from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
 from .projectors import Encoded, detector_tokens
-from .starting import visual_place, visual_tensors_key
+from .starting import visual_key, visual_place
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -98,7 +98,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         options = explainer_options(card)
         found = language_fingerprint(options.llm, card.folder)
         if stage == "align" and options.visual_init is not None:
-            found += visual_tensors_key(visual_place(card, options))
+            found += visual_key(visual_place(card, options))
         return found
 
     @classmethod

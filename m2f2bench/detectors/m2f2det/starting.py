@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from torch.nn import functional as F
 from ...cards.models import DetectorCard
 from ...core.errors import DetectorError, first_line
 from ...core.seeds import derived_seed
-from ..base import file_fingerprint
 from ..weights.pretrained import quiet
 from .options import ExplainerOptions
 from .projectors import Projectors
@@ -93,7 +93,7 @@ def take_over(projectors: Projectors, place: Path, detector: str) -> None:
     in its authors' form or in that of transformers. Raises DetectorError for another file, and for other widths.
     """
     where = f"detector '{detector}': explainer.visual_init '{place}'"
-    source = Tensors(place / FILE if (place / FILE).is_file() else place)
+    source = _source(place)
     names = _names(source.names())
     wanted = projectors.visual.state_dict()
     if lacking := [name for name in wanted if name not in names]:
@@ -112,13 +112,23 @@ def take_over(projectors: Projectors, place: Path, detector: str) -> None:
     projectors.visual.load_state_dict(tensors)
 
 
-def visual_tensors_key(place: Path) -> str:
-    """Return a hash of the files that a visual projector is in, for the identity of a training."""
-    source = Tensors(place / FILE if (place / FILE).is_file() else place)
-    for name in _names(source.names()).values():
-        source.shape(name)  # opens its file
-    first, *rest = source.files
-    return file_fingerprint(first, *(file_fingerprint(file) for file in rest))
+def visual_key(place: Path) -> str:
+    """Return a hash of a LLaVA's visual projector, 16 hex digits, for the identity of a training; nothing else is read.
+
+    Raises DetectorError for a file that cannot be read.
+    """
+    source = _source(place)
+    digest = hashlib.sha256()
+    for name, own in sorted(_names(source.names()).items()):
+        tensor = source.read(own).contiguous()
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _source(place: Path) -> Tensors:
+    """Return the tensors of a file or folder; of a folder with a file for the projector alone, those of that file."""
+    return Tensors(place / FILE if (place / FILE).is_file() else place)
 
 
 def _names(names: list[str]) -> dict[str, str]:

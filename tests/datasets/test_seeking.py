@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -16,7 +17,7 @@ from toy_videos import number_in, picture_of, write_video
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets import limits
-from m2f2bench.datasets.files import packets
+from m2f2bench.datasets.files import packets, seeking
 from m2f2bench.datasets.files.seeking import VideoFile, size_of
 from m2f2bench.datasets.files.video import read_video
 
@@ -249,6 +250,22 @@ def test_no_frame_stands_for_one_that_is_damaged(tmp_path: Path, suffix: str) ->
                 failed.append(number)
                 assert "damaged" in error.reason and error.status == "unreadable"
         assert sorted(failed) == [18, 19, 20, 21, 22, 23]  # up to the next keyframe, 24
+
+
+@pytest.mark.parametrize(("corrupt", "given"), [((), "012345678"), ((0, 1), "2345678"), ((4,), "0123678")])
+def test_what_depends_on_a_corrupt_frame_is_left_out(corrupt: tuple[int, ...], given: str) -> None:
+    """A key frame every third packet; the decoder marks some frames as corrupt, and not those that depend on them."""
+    pieces = [
+        SimpleNamespace(
+            is_keyframe=n % 3 == 0, pts=n, decode=lambda n=n: [SimpleNamespace(is_corrupt=n in corrupt, pts=n)]
+        )
+        for n in range(9)
+    ]
+    count = range(9)
+    line: Any = SimpleNamespace(shown=list(count), before=list(range(10)), positions=list(count), complete=True)
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name="x"), decode=lambda _: [])
+    run = seeking._Run(stream, iter(pieces), line)
+    assert "".join(str(n) for n in count if run.take(n, skip=False) is not None) == given
 
 
 def test_a_file_that_is_cut_short_says_so(tmp_path: Path) -> None:

@@ -332,6 +332,23 @@ def test_e3_damaged_pieces_of_h264_are_refused_and_not_concealed(tmp_path: Path,
             assert min(np.abs(image.astype(int) - one.astype(int)).mean() for one in whole) < 1
 
 
+@pytest.mark.parametrize(
+    ("corrupt", "given"), [((), 9), ((0, 1), 7), ((4,), 7), ((0, 4), 6)], ids=["whole", "first", "inside", "both"]
+)
+def test_e3_what_depends_on_a_corrupt_frame_is_left_out(
+    corrupt: tuple[int, ...], given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key frame every third packet; the decoder marks some frames as corrupt, and not those that depend on them."""
+    packets = [
+        SimpleNamespace(is_keyframe=n % 3 == 0, decode=lambda n=n: [SimpleNamespace(is_corrupt=n in corrupt)])
+        for n in range(9)
+    ]
+    monkeypatch.setattr(video, "packets_of", lambda *_: packets)
+    found = list(video._frames(None, SimpleNamespace(decode=lambda _: [])))
+    # Frames 0 and 1 are before the first whole one; with 4 is lost 5, up to the key frame 6.
+    assert sum(frame is not None for frame in found) == given and found.count(None) == len(corrupt)
+
+
 def test_e2_videos_have_the_limits_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mkv")
     monkeypatch.setattr(limits, "MAX_PIXELS", 96 * 64 - 1)

@@ -231,7 +231,7 @@ class _Run:
         self._base = 0 if line.shown is not None else line.before[key]
         self._times: MutableSequence[int] = [] if line.shown is None else line.shown
         self._ready: deque[tuple[int, Any]] = deque()
-        self._damaged = self._ended = False
+        self._damaged = self._ended = self._begun = False
         self._lost = False
         self._count, self._before = line.before[key] - 1, -1
         self._shown_at: int | None = None
@@ -310,7 +310,9 @@ class _Run:
         """Put a frame that came out of the decoder with its number to those that are ready."""
         if frame.is_corrupt:
             self._lost = True
+            self._damaged = self._begun  # what depends on it looks whole to the decoder
             return
+        self._begun = True
         if self._line.complete and self._line.shown is None:
             self._count += 1  # without times: after a damaged piece no frame has a sure number
             if not self._lost:

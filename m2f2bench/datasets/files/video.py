@@ -203,7 +203,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
     """Yield the decoded frames in the order in which they are shown; None for each packet that cannot be decoded."""
     import av
 
-    whole = True
+    whole, begun = True, False
     for packet in packets_of(container, stream):
         if not whole and not packet.is_keyframe:
             continue  # it depends on lost frames
@@ -216,6 +216,10 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
             yield None
             continue
         for frame in decoded:
+            # What depends on it looks whole to the decoder. Before the first whole frame nothing is known to be lost: a
+            # stream without key frames begins so.
+            whole = whole and not (begun and frame.is_corrupt)
+            begun = begun or not frame.is_corrupt
             yield None if frame.is_corrupt else frame
     try:
         yield from stream.decode(None)  # the rest in the decoder

@@ -46,7 +46,8 @@ def altered_card(
 def quick_settings(settings: TrainingSettings) -> TrainingSettings:
     """Return settings of a training of about `IMAGES` images; loss, source, augmentation and rates are the card's.
 
-    Epochs are as many as the card has, and at most `EPOCHS`; a warm-up keeps its share of the training. An image counts
+    Epochs are as many as the card has, and at most `EPOCHS`; a warm-up keeps its share of the training, and so do
+    `freeze_epochs`. An image counts
     as often as the network sees it: once for each view, and twice with SAM.
     """
     epochs = min(settings.epochs, EPOCHS)
@@ -58,6 +59,7 @@ def quick_settings(settings: TrainingSettings) -> TrainingSettings:
         "batch_size": batch,
         "accumulation": settings.accumulation if batch == settings.batch_size else 1,
         "warmup_epochs": settings.warmup_epochs * epochs / settings.epochs,
+        "freeze_epochs": {name: held * epochs / settings.epochs for name, held in settings.freeze_epochs.items()},
         "validate_steps": None,
         "frames_per_video": FRAMES if frames is None else min(frames, FRAMES),
         "epoch_images": images if settings.epoch_images is None else min(images, settings.epoch_images),

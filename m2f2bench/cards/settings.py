@@ -216,6 +216,9 @@ class TrainingSettings(Settings):
     """What makes samples from frames, such as self-blended images; None: the frames themselves."""
     freeze: tuple[str, ...] = ()
     """Patterns of names of parameters (`backbone.block1.*`) that training leaves as they are."""
+    freeze_epochs: dict[str, Annotated[float, Field(gt=0.0)]] = {}
+    """Patterns of names of parameters (`encoder.*`) to the number of first epochs in which they do not learn; a
+    submodule without other trained parameters is in eval mode as long."""
     ema: float | None = Field(default=None, gt=0.0, lt=1.0)
     """Decay of a moving average of the weights, which is judged and written in their place; None: no average."""
     sam: float | None = Field(default=None, gt=0.0)
@@ -237,7 +240,7 @@ class TrainingSettings(Settings):
         A hash over it stays the one of a training from before there were these.
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
-        later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling"}
+        later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
         found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
         found["augmentation"] = _without(self.augmentation, {*steps, *(f"{one}_p" for one in steps)})

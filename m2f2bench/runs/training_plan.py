@@ -181,6 +181,8 @@ def _rehearsed(job: TrainingJob, cls: type[Trainable], seconds: float) -> tuple[
     from ..training.rehearsal import Rehearsal
 
     found = Rehearsal(seconds)
+    # Steps in which a part is held back cost less than those after them, of which there are more.
+    job = replace(job, settings=job.settings.model_copy(update={"freeze_epochs": {}}))
     with tempfile.TemporaryDirectory() as folder:
         try:
             cls.fit(replace(job, out=Path(folder) / "rehearsal", rehearsal=found))

@@ -20,7 +20,7 @@ from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
 from .device import channels_last
 from .frames import FrameReader, unreadable_notes
-from .freezing import freeze
+from .freezing import Held, freeze
 from .job import FitReport, Tensors, TrainingJob
 from .loader import Making, Part, Parts, part_loader, validation_part
 from .loop import fit
@@ -79,7 +79,8 @@ def fit_network(job: TrainingJob, network: Network) -> FitReport:
     """Train a network for a job, by default with BCE on the logit of fake = 1; best epoch by validation AUC.
 
     Batches hold both classes equally often, or what the card's source, loss and `classes` want. `sampling`, `train_on`,
-    `source`, `loss`, `views` and `freeze` of the job's settings are obeyed here, `ema` and `sam` in the loop.
+    `source`, `loss`, `views`, `freeze` and `freeze_epochs` of the job's settings are obeyed here, `ema` and `sam` in
+    the loop.
 
     Writes `model.safetensors` (the whole model) into `job.out`, and a checkpoint after each epoch and each
     `checkpoint_steps`. An unreadable image adds nothing to its step's gradient, which is still divided by the planned
@@ -140,6 +141,8 @@ class _Detection(Objective[Part]):
         for name in network.frozen:
             self.module.get_submodule(name).requires_grad_(False)
         freeze(self.module, job.settings.freeze, job.card.name)
+        until = {pattern: round(epochs * self.steps) for pattern, epochs in job.settings.freeze_epochs.items()}
+        self.held = Held(self.module, until, job.card.name)
         self.reader.fill([*job.train, *job.val])
 
     def tensors(self) -> Tensors:
@@ -155,8 +158,8 @@ class _Detection(Objective[Part]):
 
     def train_mode(self) -> None:
         self.module.train()
-        for name in self.network.frozen:
-            self.module.get_submodule(name).eval()
+        for part in [*map(self.module.get_submodule, self.network.frozen), *self.held.submodules()]:
+            part.eval()
 
     def lr_factor(self, progress: Progress) -> float:
         settings, step = self.settings, progress.step
@@ -170,6 +173,8 @@ class _Detection(Objective[Part]):
 
     def batches(self, step: int, parts: int) -> list[Part]:
         """Return the next parts from the loader of the step's epoch."""
+        if self.held.begin(step):
+            self.train_mode()
         epoch, first = divmod(step, self.steps)
         if epoch != self._epoch:
             planned = self.plan.batches(epoch)[first:]

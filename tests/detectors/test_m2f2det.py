@@ -20,7 +20,8 @@ from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.tensors import read_tensors, write_tensors
 from m2f2bench.detectors.m2f2det.detector import build, frozen_parts
 from m2f2bench.detectors.m2f2det.options import CnnSettings, PaperOptions
-from m2f2bench.detectors.m2f2det.paper import DeepfakeEncoder, PaperNetwork
+from m2f2bench.detectors.m2f2det.paper import PaperNetwork
+from m2f2bench.detectors.m2f2det.towers import DeepfakeEncoder
 from m2f2bench.loading import load_detector
 
 VARIANTS: list[dict[str, Any]] = [
@@ -121,7 +122,7 @@ def test_the_logits_are_the_papers_formula(options: dict[str, Any]) -> None:
         network.head.weight.normal_(std=1.0)
         network.pooled_norm.weight.copy_(torch.linspace(0.5, 1.5, 12))
         judged, seen = network.judge(images), network.features(images, penultimate=True)
-        depths = list(network.depths)
+        depths = list(network.images.depths)
         states = network.clip.vision_model(images, [*depths, 3, 4])
         assert seen.penultimate is not None and torch.equal(seen.penultimate, states[-2][:, 1:])
         joint = network.clip.visual_projection(network.clip.vision_model.post_layernorm(states[-1]))
@@ -157,7 +158,7 @@ def test_the_head_starts_near_nothing_and_the_scale_at_one() -> None:
 
 
 def test_as_many_depths_of_both_networks() -> None:
-    with pytest.raises(DetectorError, match=r"^2 CLIP depths but 3 of the CNN: give as many of each$"):
+    with pytest.raises(DetectorError, match=r"^2 depths of the image tower but 3 of the CNN: give as many of each$"):
         toy_network(clip_depths=[1, 2])
 
 

@@ -128,7 +128,7 @@ def test_the_map_is_one_where_the_text_fits_best() -> None:
 
 def test_the_bridge_attends_within_one_image() -> None:
     torch.manual_seed(0)
-    bridge = BridgeAdapter((5, 6, 7), 8, width=16, heads=4).eval()
+    bridge = BridgeAdapter((5, 6, 7), (8, 8, 8), width=16, heads=4).eval()
     maps = [torch.randn(3, 5, 4, 4), torch.randn(3, 6, 4, 4), torch.randn(3, 7, 2, 2)]
     states = [torch.randn(3, 9, 8) for _ in range(3)]
     out = bridge(maps, states)
@@ -147,7 +147,7 @@ def test_the_bridge_attends_within_one_image() -> None:
 def test_the_bridge_is_its_formula() -> None:
     """By hand: x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) of all rows, those of x_(i-1) kept; no square maps."""
     torch.manual_seed(1)
-    bridge = BridgeAdapter((5, 6), 8, width=18, heads=2).eval()
+    bridge = BridgeAdapter((5, 6), (8, 8), width=18, heads=2).eval()
     assert [block.mlp.fc1.weight.shape for block in bridge.blocks] == [(72, 18), (72, 18)]
     assert not [name for name, _ in bridge.named_parameters() if name.endswith("k_proj.bias")]  # it has no gradient
     maps, states = [torch.randn(2, 5, 4, 2), torch.randn(2, 6, 1, 3)], [torch.randn(2, 9, 8) for _ in range(2)]

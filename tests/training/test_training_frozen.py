@@ -1,4 +1,4 @@
-"""What a backend freezes: in eval mode always, without gradients, out of checkpoints, in the final weights."""
+"""What a backend freezes (in eval mode, without gradients, in no checkpoint), and what a card holds at first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from toy_training import read, toy_job
 
+from m2f2bench.cards.quick import quick_settings
+from m2f2bench.cards.settings import TrainingSettings
 from m2f2bench.core.errors import DetectorError, FrameError
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.network import Normalise, resize
+from m2f2bench.training import loop
 from m2f2bench.training.job import FitReport, TrainingJob, latest_checkpoint, load_checkpoint
 from m2f2bench.training.network import Network, fit_network
 
@@ -120,3 +124,76 @@ def test_options_of_the_network_are_reported(tmp_path: Path) -> None:
 def test_a_network_that_is_frozen_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="has no weights to train: all of it is frozen"):
         train(toy_job(tmp_path), frozen=("eyes", "mind", "head"))
+
+
+HELD: dict[str, Any] = {
+    "epochs": 4,
+    "freeze_epochs": {"eyes.*": 2},
+    "checkpoint_steps": 1,
+    "weight_decay": 0.1,
+    "decay": "all",
+}
+
+
+@pytest.fixture
+def after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """The network's tensors after each optimiser step."""
+    found: list[dict[str, torch.Tensor]] = []
+    take = loop._Training.take_step
+
+    def noted(self: Any) -> Any:
+        done = take(self)
+        found.append({name: value.clone() for name, value in self.objective.module.state_dict().items()})
+        return done
+
+    monkeypatch.setattr(loop._Training, "take_step", noted)
+    return found
+
+
+def test_held_learns_after_its_epochs(tmp_path: Path, after_each_step: list[dict[str, torch.Tensor]]) -> None:
+    """Two of four epochs: weights and statistics stay, dropout is off; then all of it learns, and the rest always."""
+    _, model = train(toy_job(tmp_path, **HELD), frozen=())
+    before, steps = start(), len(after_each_step)
+    for name, first in before.items():
+        moved = [not torch.equal(first, one[name]) for one in after_each_step]
+        if name.startswith("eyes."):
+            assert not any(moved[: steps // 2]) and all(moved[steps // 2 :]), name
+        else:
+            assert all(moved), name
+    assert {("eyes", True, False), ("eyes", True, True), ("mind", True, True)} == {one for one in model.modes if one[1]}
+
+
+@pytest.mark.parametrize("reads", [70, 110, 160])
+def test_held_is_resumed_to_the_same_bits(tmp_path: Path, reads: int) -> None:
+    """Killed while a part is held, at its release, and after it; each epoch reads 32 and 16 frames."""
+    whole, _ = train(toy_job(tmp_path / "whole", **HELD), frozen=())
+
+    def dying(frame: Any) -> Any:
+        nonlocal reads
+        reads -= 1
+        if reads < 0:
+            raise KeyboardInterrupt
+        return read(frame)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("m2f2bench.training.frames.FrameReader.fill", lambda self, frames: None)
+        train(replace(toy_job(tmp_path / "cut", **HELD), read=dying), frozen=())
+    again, _ = train(toy_job(tmp_path / "cut", resume=True, **HELD), frozen=())
+    assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_what_is_held_and_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="`freeze_epochs` pattern 'ears' matches no trained parameter"):
+        train(toy_job(tmp_path / "none", freeze_epochs={"ears": 1}), frozen=())
+    with pytest.raises(DetectorError, match=r"`freeze_epochs` pattern 'eyes\.\*' matches no trained parameter"):
+        train(toy_job(tmp_path / "frozen", freeze_epochs={"eyes.*": 1}))
+    with pytest.raises(DetectorError, match="`freeze_epochs` leaves no parameter to train in the first epoch"):
+        train(toy_job(tmp_path / "all", freeze_epochs={"*": 0.5}), frozen=())
+    with pytest.raises(ValidationError, match="greater than 0"):
+        toy_job(tmp_path, freeze_epochs={"eyes.*": 0})
+
+
+def test_quick_keeps_the_share_that_is_held() -> None:
+    settings = TrainingSettings(epochs=12, freeze_epochs={"eyes.*": 3})
+    assert quick_settings(settings).freeze_epochs == {"eyes.*": 1.5}
+    assert "freeze_epochs" not in TrainingSettings().content()

@@ -52,7 +52,8 @@ class TextSettings(TowerSettings):
 class ClipSettings(Settings):
     """Both towers and the width of their joint space."""
 
-    vision_config: VisionSettings
+    vision_config: VisionSettings | None = None
+    """None where another network reads the images."""
     text_config: TextSettings
     projection_dim: int = Field(ge=1)
 
@@ -277,18 +278,31 @@ class Clip(nn.Module):
     """Both towers and their projections into the joint space."""
 
     def __init__(self, settings: ClipSettings) -> None:
-        """Build an untrained CLIP; `initialise` draws its weights as the original does."""
+        """Build an untrained CLIP; `initialise` draws its weights as the original does.
+
+        Without `vision_config` it has only its text side.
+        """
         super().__init__()
         self.settings = settings
-        self.vision_model, self.text_model = VisionTower(settings.vision_config), TextTower(settings.text_config)
-        width = settings.projection_dim
-        self.visual_projection = Linear(settings.vision_config.hidden_size, width, bias=False)
+        vision, width = settings.vision_config, settings.projection_dim
+        if vision is not None:
+            self.vision_model = VisionTower(vision)
+        self.text_model = TextTower(settings.text_config)
+        if vision is not None:
+            self.visual_projection = Linear(vision.hidden_size, width, bias=False)
         self.text_projection = Linear(settings.text_config.hidden_size, width, bias=False)
+
+    @property
+    def vision_layers(self) -> int:
+        """Layers of the image tower; 0 without one."""
+        vision = self.settings.vision_config
+        return 0 if vision is None else vision.num_hidden_layers
 
 
 def initialise(clip: Clip) -> None:
     """Draw the weights of an untrained CLIP from torch's generator, with the standard deviations of the original."""
-    for tower in (clip.vision_model, clip.text_model):
+    whole = clip.settings.vision_config is not None
+    for tower in (clip.vision_model, clip.text_model) if whole else (clip.text_model,):
         width, layers = tower.settings.hidden_size, tower.settings.num_hidden_layers
         for name, value in tower.named_parameters():
             if value.ndim < 2 and "class_embedding" not in name:
@@ -301,7 +315,7 @@ def initialise(clip: Clip) -> None:
                 deep = name.endswith(("out_proj.weight", "fc2.weight"))
                 std = width**-0.5 * ((2 * layers) ** -0.5 if deep else 1.0)
             nn.init.normal_(value, std=std)
-    for projection in (clip.visual_projection, clip.text_projection):
+    for projection in (clip.visual_projection, clip.text_projection) if whole else (clip.text_projection,):
         nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
     for module in clip.modules():
         if isinstance(module, Linear) and module.bias is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,15 @@ from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.processes import together
 from ..base import Localizer, file_fingerprint, trained_weights
 from ..network import NetworkDetector, Normalise, resize, visible_region
-from ..timm import classifier, pretrained_classifier
+from ..timm import TimmSource, classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights, read_weights
 from ..weights.pretrained import quiet
 from .clip import ACTIVATIONS, Clip, ClipSettings, TextSettings, VisionSettings, initialise
 from .features import FeatureCache
 from .options import ClipSource, ExplainerOptions, PaperOptions, check_input, without_explainer
-from .paper import DeepfakeEncoder, PaperNetwork
+from .paper import PaperNetwork
 from .projectors import PREFIX, new_projectors
+from .towers import DeepfakeEncoder, TimmImages
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -125,10 +126,8 @@ def open_paper(
     `tensors` are its weights if `path` has more than those.
     """
     options = _options(card)
-    encoder = DeepfakeEncoder(classifier(options.cnn, classes=1), options.cnn, card.input.size)
     clip = empty_clip(options.clip, f"detector '{card.name}'")
-    check_input(card, clip.settings.vision_config)
-    model = PaperNetwork(clip, encoder, options)
+    model = _assemble(clip, classifier(options.cnn, classes=1), options, card, partial(classifier, classes=1))
     if tensors is None:
         load_weights(model, path)
     else:
@@ -167,11 +166,10 @@ def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tup
 
 def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, PaperOptions]:
     """Return the untrained network, and the options with the CLIP's configuration filled in."""
-    clip, source = open_clip(options.clip, card.folder)
+    clip, source = open_clip(options.clip, card.folder, options.image_tower is not None)
     options = validate(PaperOptions, {**options.model_dump(), "clip": source.model_dump()}, f"detector '{card.name}'")
-    check_input(card, clip.settings.vision_config)
-    net = pretrained_classifier(options.cnn, card.folder)
-    model = PaperNetwork(clip, DeepfakeEncoder(net, options.cnn, card.input.size), options)
+    fetch = partial(pretrained_classifier, folder=card.folder)
+    model = _assemble(clip, fetch(options.cnn), options, card, fetch)
     clip.requires_grad_(False)
     if options.train_vision:
         clip.vision_model.requires_grad_(True)
@@ -182,8 +180,22 @@ def build(options: PaperOptions, card: DetectorCard) -> tuple[PaperNetwork, Pape
     return model, options
 
 
+def _assemble(
+    clip: Clip, cnn: nn.Module, options: PaperOptions, card: DetectorCard, make: Callable[[TimmSource], nn.Module]
+) -> PaperNetwork:
+    """Return the network of its parts; `make` makes the timm network of an image tower. Raises DetectorError."""
+    size, tower = card.input.size, None
+    check_input(card, clip.settings.vision_config)
+    encoder = DeepfakeEncoder(cnn, options.cnn, size)
+    if options.image_tower is not None:
+        tower = TimmImages(make(options.image_tower), options.image_tower, size, options.bridge)
+    return PaperNetwork(clip, encoder, options, tower)
+
+
 def frozen_parts(options: PaperOptions) -> tuple[str, ...]:
     """Return the submodules that stay unchanged and in eval mode."""
+    if options.image_tower is not None:
+        return ("clip", "tower")
     return ("clip.text_model", "clip.text_projection") if options.train_vision else ("clip",)
 
 
@@ -212,17 +224,18 @@ def _check_temperature(model: PaperNetwork, path: Path) -> None:
         )
 
 
-def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
+def open_clip(source: ClipSource, folder: Path, text_only: bool = False) -> tuple[Clip, ClipSource]:
     """Return the CLIP with its weights, and the source with `config` and `words` filled in.
 
-    Random weights are drawn from torch's generator. A relative folder is relative to `folder`, the card's. Raises
-    DetectorError in one line.
+    With `text_only` both are without the image side. Random weights are drawn from torch's generator. A relative folder
+    is relative to `folder`, the card's. Raises DetectorError in one line.
     """
     if source.name is None:
         assert source.config is not None
-        clip = Clip(source.config)
+        config = source.config.model_copy(update={"vision_config": None}) if text_only else source.config
+        clip = Clip(config)
         initialise(clip)
-        return clip, source
+        return clip, source.model_copy(update={"config": config})
     from transformers import CLIPModel, CLIPTokenizer
 
     name, local = source.name, folder / Path(source.name).expanduser()
@@ -237,8 +250,11 @@ def open_clip(source: ClipSource, folder: Path) -> tuple[Clip, ClipSource]:
             "or a name on a hub that this machine reaches"
         ) from None
     config = clip_settings(model.config.to_dict(), f"CLIP '{name}'")
+    if text_only:
+        config = config.model_copy(update={"vision_config": None})
     clip = Clip(config)
-    tensors = {key: value for key, value in model.state_dict().items() if key != "logit_scale"}
+    unread = ("vision_model.", "visual_projection.", "logit_scale") if text_only else ("logit_scale",)
+    tensors = {key: value for key, value in model.state_dict().items() if not key.startswith(unread)}
     clip.load_state_dict({key: value for key, value in tensors.items() if not key.endswith("position_ids")})
     return clip, ClipSource(name=name, config=config, words=words)
 

@@ -14,7 +14,8 @@ from ...core.errors import DetectorError, StoreError, first_line
 from ...core.memo import cache_folder
 from ...core.tensors import read_tensors, write_tensors
 from ...training.job import TrainingJob
-from .paper import Features, PaperNetwork
+from .paper import PaperNetwork
+from .towers import Features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,12 +118,12 @@ def clip_key(network: PaperNetwork) -> str:
     That is the image tower's weights and precision, the depths read, torch's version and the kind of device.
     """
     digest = hashlib.blake2b(digest_size=12)
-    tower = {**network.clip.vision_model.state_dict(), **network.clip.visual_projection.state_dict()}
+    tower = network.images.tensors()
     for name, value in tower.items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     device = next(iter(tower.values())).device.type
     # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
-    decided = (network.depths, network.options.clip_precision, "ieee", torch.__version__, device)
+    decided = (network.images.depths, network.options.clip_precision, "ieee", torch.__version__, device)
     digest.update(repr(decided).encode())
     return digest.hexdigest()

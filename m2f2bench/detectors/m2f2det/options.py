@@ -52,6 +52,14 @@ class CnnSettings(TimmSource):
     feature layers."""
 
 
+class ImageTowerSettings(CnnSettings):
+    """A frozen timm network, a ViT or a CNN, that reads images in the place of CLIP's image tower."""
+
+    patches: tuple[str, ...] = Field(default=(), max_length=4)
+    """Names of submodules whose outputs, tokens or maps, are the patches: for a CNN those of two strides, joined on the
+    finer one's grid. Empty: the network's last features."""
+
+
 class PaperOptions(Settings):
     """The architecture as the paper describes it.
 
@@ -62,6 +70,9 @@ class PaperOptions(Settings):
     """The architecture; the other options are for it."""
     clip: ClipSource
     cnn: CnnSettings
+    image_tower: ImageTowerSettings | None = None
+    """What reads images in the place of CLIP's image tower, of which only the text side is used then. Its features go
+    into the joint space by a projection that is learned."""
     train_vision: bool = False
     """Whether CLIP's image tower and its projection are trained: only for a CLIP without pretrained weights."""
     clip_precision: Literal["fp32", "bf16"] = "fp32"
@@ -90,18 +101,25 @@ class PaperOptions(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> PaperOptions:
+        config, text = self.clip.config, 1 + self.general_tokens + self.specific_tokens
+        if self.image_tower is not None:
+            for name in ("train_vision", "clip_precision", "clip_depths"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is for CLIP's image tower, which image_tower replaces: remove one")
+        elif config is not None and config.vision_config is None:
+            raise ValueError("clip.config has no vision_config: give one, or an image_tower")
         if self.bridge_width % self.bridge_heads:
             raise ValueError(f"bridge_width {self.bridge_width} must be a multiple of bridge_heads {self.bridge_heads}")
         if self.train_vision and self.cache_features:
             raise ValueError("cache_features is for a frozen image tower: set train_vision to false")
         if self.train_vision and self.clip_precision != "fp32":
             raise ValueError("clip_precision is for a frozen image tower: set the training's `precision` instead")
-        config, text = self.clip.config, 1 + self.general_tokens + self.specific_tokens
         if config is not None:
             longest = config.text_config.max_position_embeddings
             if text + max(3, len(self.clip.words)) - 1 > longest:
                 raise ValueError(f"the prompt has more tokens than the text tower's {longest} positions")
-            if any(not 1 <= depth <= config.vision_config.num_hidden_layers for depth in self.clip_depths):
+            vision = config.vision_config
+            if vision is not None and any(not 1 <= depth <= vision.num_hidden_layers for depth in self.clip_depths):
                 raise ValueError(f"clip_depths {self.clip_depths} must be layers from 1 on of the image tower")
         return self
 
@@ -110,8 +128,10 @@ class PaperOptions(Settings):
 
         So weights keep their fingerprint, and rows of theirs stay valid.
         """
-        later = {name: True for name in ("gated",) if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump_json(exclude={"cache_features": True, "cnn": {"pretrained"}, **later})
+        fields = type(self).model_fields
+        later = {name: True for name in ("gated", "image_tower") if getattr(self, name) == fields[name].default}
+        starts = {"cnn": {"pretrained"}, "image_tower": {"pretrained"}}
+        return self.model_dump_json(exclude={"cache_features": True, **starts, **later})
 
     def depths(self, layers: int) -> tuple[int, ...]:
         """Return the CLIP layers that the bridge reads, of an image tower of `layers`; distinct ones if possible."""
@@ -179,9 +199,9 @@ def absolute(source: LanguageSource, folder: Path) -> LanguageSource:
     return source.model_copy(update={"name": str(local.resolve())}) if local.exists() else source
 
 
-def check_input(card: DetectorCard, settings: VisionSettings) -> None:
-    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings."""
-    if card.input.size != settings.image_size:
+def check_input(card: DetectorCard, settings: VisionSettings | None) -> None:
+    """Raise DetectorError unless the card's images have the size of CLIP's position embeddings, where it reads them."""
+    if settings is not None and card.input.size != settings.image_size:
         raise DetectorError(
             f"detector '{card.name}': its input has {card.input.size} pixels but its CLIP needs "
             f"{settings.image_size}: set input.size"

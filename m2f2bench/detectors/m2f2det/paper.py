@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ...core.arithmetic import exact_fp32
-from ...core.errors import DetectorError, near
+from ...core.errors import DetectorError
 from .clip import Clip, Layer, Linear, TowerSettings, projection
-from .options import CnnSettings, PaperOptions
-
-DEPTHS = 3
-"""Maps of the CNN that the bridge reads if the card does not name them."""
-
-
-@dataclass
-class Features:
-    """Outputs of CLIP's image tower for a batch, in fp32.
-
-    `image` g^I [B, p] and `patches` F_I [B, n², p] in the joint space; `states`, patch tokens [B, n², d] of each depth;
-    `penultimate`, those after all layers but the last, if requested.
-    """
-
-    image: torch.Tensor
-    patches: torch.Tensor
-    states: list[torch.Tensor]
-    penultimate: torch.Tensor | None = None
+from .options import PaperOptions
+from .towers import ClipImages, DeepfakeEncoder, Features, TimmImages
 
 
 @dataclass
@@ -47,71 +29,19 @@ class Judgement:
     forged: torch.Tensor | None = None
 
 
-class DeepfakeEncoder(nn.Module):
-    """A timm network without its classifier."""
-
-    def __init__(self, net: nn.Module, settings: CnnSettings, size: int) -> None:
-        """`net` is a timm classifier with any head; `size` is the side of its images in pixels.
-
-        Raises DetectorError for a network without maps at the given depths.
-        """
-        super().__init__()
-        net.reset_classifier(0, "")  # type: ignore[operator]
-        self.net = net
-        layers = [layer["module"] for layer in getattr(net, "feature_info", [])]
-        if not settings.depths and len(layers) < DEPTHS:
-            raise DetectorError(
-                f"timm's '{settings.model}' names {len(layers)} feature layers, fewer than {DEPTHS}: set `depths` on "
-                "the card"
-            )
-        self.depths = settings.depths or tuple(layers[-DEPTHS:])
-        self._maps: dict[str, torch.Tensor] = {}
-        known = dict(net.named_modules())
-        for name in self.depths:
-            if name not in known:
-                raise DetectorError(f"timm's '{settings.model}' has no layer '{name}'{near(name, known)}")
-            known[name].register_forward_hook(partial(self._keep, name))
-        training = net.training
-        with exact_fp32(), torch.no_grad():
-            last, maps = self.eval()(torch.zeros(1, 3, size, size))
-        net.train(training)
-        for name, found in zip((*self.depths, "its last layer"), (*maps, last), strict=True):
-            if found.ndim != 4:
-                raise DetectorError(
-                    f"timm's '{settings.model}': {name} gives {list(found.shape)}, not a map [B, c, h, w]"
-                )
-        self.channels = tuple(found.shape[1] for found in maps)
-        self.out_channels = last.shape[1]
-
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Return the last map [B, c, h, w] and the maps at the depths, for normalised images [B, 3, S, S]."""
-        last: torch.Tensor = self.net.forward_features(pixels)  # type: ignore[operator]
-        if len(self._maps) != len(set(self.depths)):
-            unused = next(name for name in self.depths if name not in self._maps)
-            raise DetectorError(
-                f"the CNN's layer '{unused}' does not contribute to its features: name another in `depths`"
-            )
-        maps = [self._maps[name] for name in self.depths]
-        self._maps.clear()
-        return last, maps
-
-    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        self._maps[name] = output
-
-
 class BridgeAdapter(nn.Module):
     """x_i = block_i([x_(i-1); W_i E_i; V_i H_i]) within one image, read at the places of x_(i-1); of H_1 for i = 1.
 
-    E_i is the CNN's i-th map as tokens, H_i CLIP's patch tokens at the i-th depth, both projected to one width. The
-    output lies on CLIP's grid of patches.
+    E_i is the CNN's i-th map as tokens, H_i the image tower's patch tokens at the i-th depth, both projected to one
+    width. The output lies on the image tower's grid of patches.
     """
 
-    def __init__(self, cnn_channels: Sequence[int], clip_width: int, width: int, heads: int) -> None:
-        """Build one block per depth; `cnn_channels` are those of the CNN's maps."""
+    def __init__(self, cnn_channels: Sequence[int], state_widths: Sequence[int], width: int, heads: int) -> None:
+        """Build one block per depth; `cnn_channels` are those of the CNN's maps, `state_widths` of the tower's."""
         super().__init__()
         self.width = width
         self.from_cnn = nn.ModuleList(projection(channels, width) for channels in cnn_channels)
-        self.from_clip = nn.ModuleList(projection(clip_width, width) for _ in cnn_channels)
+        self.from_clip = nn.ModuleList(projection(states, width) for states in state_widths)
         settings = TowerSettings(
             hidden_size=width,
             intermediate_size=4 * width,
@@ -123,7 +53,7 @@ class BridgeAdapter(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, maps: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and CLIP's patches [B, n², d] of each depth."""
+        """Return [B, width, n, n] for the CNN's maps [B, c_i, h_i, w_i] and patches [B, n², d_i] of each depth."""
         tokens: torch.Tensor | None = None
         count = states[0].shape[1]
         side = round(count**0.5)
@@ -251,29 +181,38 @@ class GatedHead(nn.Module):
 
 
 class PaperNetwork(nn.Module):
-    """CLIP, the deepfake encoder, forgery prompt learning, bridge adapter, map-weighted pooling and head.
+    """Image tower, deepfake encoder, forgery prompt learning, bridge adapter, map-weighted pooling and head.
 
     f^0 = avgpool(conv(F^0 ⊙ M_b)) over F^0 [B, c, n, n], the bridge's output joined with E_D's last map; the head is
     linear over [projected CLS; f^0; projected pooled E_D], each brought to one scale by a LayerNorm.
     """
 
-    def __init__(self, clip: Clip, encoder: DeepfakeEncoder, options: PaperOptions) -> None:
-        """Draw new weights from torch's generator. Raises DetectorError for parts that do not fit."""
+    def __init__(
+        self, clip: Clip, encoder: DeepfakeEncoder, options: PaperOptions, tower: TimmImages | None = None
+    ) -> None:
+        """Draw new weights from torch's generator; `tower` reads images in the place of CLIP's own.
+
+        Raises DetectorError for parts that do not fit.
+        """
         super().__init__()
-        vision, width = clip.settings.vision_config, options.head_width
-        self.clip, self.encoder, self.options = clip, encoder, options
+        width = options.head_width
+        self.clip, self.encoder, self.options, self.tower = clip, encoder, options, tower
         if options.clip_precision == "bf16":
             clip.vision_model.bfloat16()
-        self.depths = options.depths(vision.num_hidden_layers) if options.bridge else ()
+        self.images = tower or ClipImages(clip, options.depths(clip.vision_layers) if options.bridge else ())
         self.bridge: BridgeAdapter | None = None
         if options.bridge:
-            if len(self.depths) != len(encoder.channels):
+            if len(self.images.widths) != len(encoder.channels):
                 raise DetectorError(
-                    f"{len(self.depths)} CLIP depths but {len(encoder.channels)} of the CNN: give as many of each"
+                    f"{len(self.images.widths)} depths of the image tower but {len(encoder.channels)} of the CNN: give "
+                    "as many of each"
                 )
             self.bridge = BridgeAdapter(
-                encoder.channels, vision.hidden_size, options.bridge_width, options.bridge_heads
+                encoder.channels, self.images.widths, options.bridge_width, options.bridge_heads
             )
+        # CLIP has a joint space of its own; another tower's features are projected into the text tower's.
+        joint = clip.settings.projection_dim
+        self.joint = None if tower is None else projection(tower.patch_width, joint)
         self.prompt: ForgeryPrompt | None = None
         self.map: ForgeryMap | None = None
         if options.map_weighting:
@@ -293,40 +232,29 @@ class PaperNetwork(nn.Module):
             self.vision_scale = nn.Parameter(torch.tensor(1.0))
             self.head = Head(3 * width)
         self.look: Callable[[torch.Tensor], Features] = self.features
-        """Function from images to CLIP features; in training, it can be a feature cache."""
+        """Function from images to the tower's features; in training, it can be a feature cache."""
         self.text: torch.Tensor | None = None
         """g^T, if it is the same for all images and `fold_prompt` has computed it."""
 
     def features(self, pixels: torch.Tensor, penultimate: bool = False) -> Features:
-        """Return CLIP features of normalised images [B, 3, S, S]; autocast does not affect a frozen tower."""
+        """Return the tower's features of normalised images [B, 3, S, S]; autocast does not affect a frozen one."""
         if not self.options.train_vision:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                return self._features(pixels, penultimate)
-        return self._features(pixels, penultimate)
-
-    def _features(self, pixels: torch.Tensor, penultimate: bool) -> Features:
-        clip = self.clip
-        layers = clip.settings.vision_config.num_hidden_layers
-        *states, below, top = clip.vision_model(pixels, [*self.depths, layers - 1, layers])
-        joint = clip.visual_projection(clip.vision_model.post_layernorm(top).to(clip.visual_projection.weight.dtype))
-        return Features(
-            joint[:, 0].float(),
-            joint[:, 1:].float(),
-            [state[:, 1:].float() for state in states],
-            below[:, 1:].float() if penultimate else None,
-        )
+                return self.images.look(pixels, penultimate)
+        return self.images.look(pixels, penultimate)
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
         """Return all outputs for normalised images [B, 3, S, S]."""
         return self._judge(pixels, self.look(pixels))
 
     def judge_with_patches(self, pixels: torch.Tensor) -> tuple[Judgement, torch.Tensor]:
-        """Return all outputs, and CLIP's patches after all layers but the last [B, n², d], for an explainer."""
+        """Return all outputs, and the patches for an explainer [B, n², d]: CLIP's after all layers but the last."""
         features = self.features(pixels, penultimate=True)
         assert features.penultimate is not None
         return self._judge(pixels, features), features.penultimate
 
     def _judge(self, pixels: torch.Tensor, features: Features) -> Judgement:
+        features = self._projected(features)
         last, maps = self.encoder(pixels)
         side = round(features.patches.shape[1] ** 0.5)
         forged = F.interpolate(last, size=(side, side), mode="bilinear", align_corners=False)
@@ -342,9 +270,15 @@ class PaperNetwork(nn.Module):
         found = torch.cat([self.vision_scale * image, pooled, self.project_cnn(whole)], dim=1)
         return Judgement(self.head(found), weights, forged)
 
+    def _projected(self, features: Features) -> Features:
+        """Return features in the joint space."""
+        if self.joint is None:
+            return features
+        return replace(features, image=self.joint(features.image), patches=self.joint(features.patches))
+
     def heatmap(self, pixels: torch.Tensor) -> torch.Tensor | None:
         """Return M_b, [B, n, n] in [0, 1]; None without map weighting. The CNN is not needed and not computed."""
-        heat = None if self.map is None else self._map(self.look(pixels))
+        heat = None if self.map is None else self._map(self._projected(self.look(pixels)))
         return None if heat is None else heat[:, 0]
 
     def fold_prompt(self) -> None:

@@ -18,8 +18,8 @@ PREFIX = "projectors."
 class DetectorTokens(NamedTuple):
     """A detector's outputs for the projectors, for a batch of images, fp32.
 
-    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: CLIP's patches after all layers but the last; `cells`
-    [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells.
+    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: the image tower's (CLIP's after all layers but the
+    last); `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells.
     """
 
     probabilities: torch.Tensor
@@ -97,8 +97,8 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
     assert isinstance(network, PaperNetwork)
     first = network.conv[0]
     assert isinstance(first, nn.Conv2d)
-    patches = network.clip.settings.vision_config.hidden_size
-    return Projectors(patches, first.in_channels, width, options.forgery_grid > 0, options.normalises)
+    patches, cells = network.images.patch_width, first.in_channels
+    return Projectors(patches, cells, width, options.forgery_grid > 0, options.normalises)
 
 
 def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:

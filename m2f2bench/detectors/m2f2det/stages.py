@@ -291,5 +291,5 @@ def _parts(
 def token_counts(network: nn.Module, options: ExplainerOptions) -> tuple[int, int]:
     """Return the numbers of tokens for `<image>` and for `<deepfake>`."""
     assert isinstance(network, PaperNetwork)
-    pooled = -(-network.clip.settings.vision_config.grid // options.visual_pool)
+    pooled = -(-network.images.grid // options.visual_pool)
     return pooled * pooled, options.forgery_grid**2 + 1 if options.forgery_grid else 0

@@ -299,6 +299,10 @@ class StageSettings(Settings):
     projector_std: float | None = Field(default=None, gt=0.0)
     """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution. None:
     that of each layer's inputs, scaled so that the tokens are as large as the LLM's word embeddings."""
+    classes: Literal["balanced", "natural"] = "natural"
+    """Examples about reals are as many as about fakes (`balanced`: the rarer ones are repeated), or as they are."""
+    token_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of an image's cell tokens that is set to zero, drawn in each step; never the verdict's token."""
     lora: LoraSettings = LoraSettings()
     """Settings of stage `tune`."""
     max_length: int | None = Field(default=None, ge=16)
@@ -312,3 +316,7 @@ class StageSettings(Settings):
     """Write a checkpoint each time after this many steps; None for ten in a training."""
     seed: int = 0
     """Of first weights, order and dropout."""
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON values, without later additions that are at their defaults."""
+        return _without(self, {"classes", "token_dropout"})

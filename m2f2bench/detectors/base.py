@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..cards.folders import find_card
 from ..cards.models import DetectorCard
@@ -188,6 +188,8 @@ class Explainer(abc.ABC):
     """Whether a failed question may succeed later (a server's errors): a repeated run then asks it again."""
     scores_with_answers: bool = False
     """Whether its replies hold P(fake), or it has no P(fake) at all: no separate call is needed for scores."""
+    verdict_by: Literal["llm", "detector"] = "llm"
+    """Who decides the verdict of its answers: what writes them, or the detector beside it."""
 
     @abc.abstractmethod
     def explain(self, images: Sequence[Image], questions: Sequence[str]) -> list[str] | list[Reply]:

@@ -68,6 +68,8 @@ def identify_judge(detector: Detector) -> Judge:
     made = made_with(detector)
     weights = detector.fingerprint()
     fields = detector_fields(card.name, weights, detector.preprocessing, detector.precision, seed, environment(made))
+    if getattr(detector, "verdict_by", "llm") == "detector":
+        fields["by"] = "detector"
     code = _code(detector)
     key = {
         "detector": card.name,

@@ -37,7 +37,8 @@ MEASURE = (
     "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
 )
-DETECTOR = ("det", "weights", "prep", "prec", "seed", "env", "cov")
+DETECTOR = ("det", "weights", "prep", "prec", "seed", "by", "env", "cov")
+"""`by` is there only where an explainer's answers have the verdict of the detector beside it."""
 EXPANDED = "-expanded"
 """The end of the field `ci` where intervals are expanded percentiles (see `stats.bootstrap.expanded_tail`)."""
 MAP = "map"

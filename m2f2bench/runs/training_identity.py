@@ -27,7 +27,7 @@ def stage_identity(language: LanguageData | None, start: DetectorCard | None) ->
     for one in (*language.train, *language.val):
         digest.update("\0".join((one.frame.id, one.question, one.answer)).encode("utf-8", "surrogatepass"))
     weights = trained_weights(start)
-    return [language.settings.model_dump(mode="json"), digest.hexdigest(), file_fingerprint(weights)]
+    return [language.settings.content(), digest.hexdigest(), file_fingerprint(weights)]
 
 
 def data_fingerprint(dataset: Dataset, training: list[Frame], validation: list[Frame]) -> str:

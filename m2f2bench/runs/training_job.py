@@ -13,7 +13,7 @@ from ..cards.quick import altered_card
 from ..cards.settings import StageSettings, TrainingSettings
 from ..core.clips import join_clips
 from ..core.errors import CardError, DataError, DetectorError, near
-from ..core.records import Example, Frame
+from ..core.records import FAKE, REAL, Example, Frame
 from ..datasets.calls import answer_rows_of, has_landmarks, has_masks, questions_of
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
@@ -150,7 +150,24 @@ def language_data(
             f"dataset '{dataset.name}' has no questions of the kind {kinds} about its training images: change "
             "stages.questions on the detector's card, or use a dataset with questions (ddvqa-c40, synthetic)"
         )
+    if settings.classes == "balanced":
+        found.train = balanced(found.train, dataset.name)
     return found
+
+
+def balanced(examples: list[Example], dataset: str) -> list[Example]:
+    """Return examples about reals and about fakes in equal numbers: the rarer ones are repeated in their order.
+
+    Raises DataError if there are none of one class.
+    """
+    own = {label: [one for one in examples if one.frame.label == label] for label in (REAL, FAKE)}
+    rare, common = sorted(own.values(), key=len)
+    if not rare:
+        raise DataError(
+            f"dataset '{dataset}' has questions about images of one class alone, so a stage with `classes: balanced` "
+            "cannot learn from it: set stages.classes to natural on the detector's card"
+        )
+    return examples + [rare[number % len(rare)] for number in range(len(common) - len(rare))]
 
 
 def _replaced(settings: S, own: dict[str, Any]) -> S:

@@ -90,7 +90,8 @@ def _signature(result: Result) -> list[str]:
     wanted = TASKS[result.task].fields(result, card)
     if "own" in measured and "own" not in wanted:
         return ["signature: it names the user's own metrics, but the protocol describes none"]
-    missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key != "cov"]  # older results lack it
+    optional = ("by", "cov")  # older results lack `cov`
+    missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key not in optional]
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]
     problems = []

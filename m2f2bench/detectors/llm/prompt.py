@@ -70,13 +70,19 @@ class Prompter:
         self.stops: tuple[str, ...] = {"vicuna_v1": ("USER:",), "released": ("###",), "chat": ()}[settings.style]
         """Texts that end one."""
 
-    def question(self, text: str) -> Elements:
-        """Return the prompt up to where the answer begins."""
-        return self._elements(self._prompt(text))
+    def question(self, text: str, said: str = "", begun: str = "") -> Elements:
+        """Return the prompt up to where the answer begins.
 
-    def example(self, question: str, answer: str) -> tuple[Elements, Elements]:
-        """Return the prompt, and the token ids of an answer including its end token."""
-        prompt, whole = self._prompt(question), self._prompt(question, answer)
+        `said` is a line before the question, `begun` the first words of the answer, which are given then.
+        """
+        if begun:
+            prompt, answer = self.example(text, begun, said)
+            return prompt + answer[:-1]
+        return self._elements(self._prompt(text, said))
+
+    def example(self, question: str, answer: str, said: str = "") -> tuple[Elements, Elements]:
+        """Return the prompt, and the token ids of an answer including its end token; `said` as in `question`."""
+        prompt, whole = self._prompt(question, said), self._prompt(question, said, answer)
         elements = self._elements(prompt)
         rest = whole[len(prompt) :] if whole.startswith(prompt) else f" {answer}{self.tokenizer.eos_token}"
         # After the prompt's last piece, the answer may be tokenized differently (a blank is joined to a word).
@@ -88,16 +94,18 @@ class Prompter:
         end = next((place + 1 for place, token in enumerate(ids) if token in special), None)
         return elements, (*ids, int(self.tokenizer.eos_token_id)) if end is None else tuple(ids[:end])
 
-    def _content(self, question: str) -> str:
+    def _content(self, question: str, said: str) -> str:
+        if said:
+            return f"{said}\n{question}" if _SLOTS.search(question) else f"<image>\n<deepfake>\n{said}\n{question}"
         if _SLOTS.search(question):
             return question
         if self.settings.style == "released" and question.strip() == JUDGE_QUESTION:
             return f"<image>\n <deepfake>\n {JUDGE_QUESTION} "  # the published scripts have these blanks
         return f"<image>\n<deepfake>\n{question}"
 
-    def _prompt(self, question: str, answer: str | None = None) -> str:
+    def _prompt(self, question: str, said: str, answer: str | None = None) -> str:
         """Return the text of the prompt, slots as `<image>` and `<deepfake>`; with an answer, it and its end too."""
-        content, system = self._content(question), self.settings.system
+        content, system = self._content(question, said), self.settings.system
         if self.settings.style == "chat":
             return self._chat(content, answer)
         if self.settings.style == "vicuna_v1":

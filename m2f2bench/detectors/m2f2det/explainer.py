@@ -19,9 +19,10 @@ from ...core.records import Reply
 from ...training.job import FitReport, TrainingJob
 from ..base import Explainer, file_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
-from ..llm.prompt import DEEPFAKE, IMAGE, Prompter
+from ..llm.prompt import DEEPFAKE, IMAGE, Elements, Prompter
 from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
+from ..llm.verdict import BEGINNINGS, in_words, verdict_of, without_verdict
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
 from .lora import adapters_hash, merge_adapters, with_adapters
@@ -69,7 +70,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         adapters = [adapters_hash(card.folder / options.adapter)] if options.adapter else []
         fingerprint = file_fingerprint(path, identity, str(card.input), options.identity(), learned, *adapters)
         explainer = cls(network, card.input, device, fingerprint)
-        explainer.explainer, explainer.place = options, card.folder
+        explainer.explainer, explainer.place, explainer.verdict_by = options, card.folder, options.verdict_by
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
         explainer.precision = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
@@ -126,19 +127,20 @@ class M2F2Explainer(M2F2Detector, Explainer):
         distinct = {id(image): image for image in images}
         numbers = {key: number for number, key in enumerate(distinct)}
         encoded = self.encode(list(distinct.values()))
+        scores = encoded.scores.tolist()
         requests = [
-            Request(numbers[id(image)], prompter.question(text), answer_seed(settings.seed, image, text))
-            for image, text in zip(images, questions, strict=True)
+            Request(number, self._prompt(prompter, text, scores[number]), answer_seed(settings.seed, image, text))
+            for number, image, text in zip([numbers[id(image)] for image in images], images, questions, strict=True)
         ]
 
         def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
             rows = list(wanted)
             return {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows]}
 
-        scores = encoded.scores.tolist()
+        shown = without_verdict if self.explainer.verdict_first and self.verdict_by == "llm" else str
         return [
             Reply(
-                text=one.text,
+                text=shown(one.text),
                 message=one.message if one.text or one.tokens_out else "",
                 score=scores[request.image],
                 tokens_in=one.tokens_in,
@@ -147,6 +149,11 @@ class M2F2Explainer(M2F2Detector, Explainer):
             )
             for request, one in zip(requests, generator.answer(requests, slots), strict=True)
         ]
+
+    def _prompt(self, prompter: Prompter, question: str, fake: float) -> Elements:
+        """Return the prompt for a question about an image with this P(fake)."""
+        said = in_words(fake) if self.explainer.verdict_words else ""
+        return prompter.question(question, said, BEGINNINGS[verdict_of(fake)] if self.verdict_by == "detector" else "")
 
     @exact_fp32()
     def encode(self, images: Sequence[Image]) -> Encoded:

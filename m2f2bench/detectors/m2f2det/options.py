@@ -18,6 +18,8 @@ from .clip import ClipSettings, VisionSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
+VERDICT = ("verdict_words", "verdict_first", "verdict_by")
+"""Options of verdicts in words."""
 
 
 class ClipSource(Settings):
@@ -159,6 +161,14 @@ class ExplainerOptions(Settings):
     visual_norm: bool | None = None
     """Whether patches are normalised before the visual projector; None: unless it is taken over. Training fills
     it in."""
+    verdict_words: bool = False
+    """Whether the prompt also says the detector's verdict in words, with its probability, before the question."""
+    verdict_first: bool = False
+    """Whether an answer begins with a verdict, `Real.` or `Fake.`, which training teaches by the label. It is no part
+    of the answer that is returned."""
+    verdict_by: Literal["llm", "detector"] = "llm"
+    """Who sets that verdict when judging: the LLM writes it, or it is the detector's (P(fake) at 0.5) and the LLM goes
+    on from there."""
     generation: GenerationSettings = GenerationSettings()
     stage: Literal["", "align", "tune", "merged"] = ""
     """The last stage that was trained; set by training and merging."""
@@ -167,9 +177,16 @@ class ExplainerOptions(Settings):
     learned_with: str = ""
     """Fingerprint of the LLM that projectors and adapters were trained with."""
 
+    @model_validator(mode="after")
+    def _begins(self) -> ExplainerOptions:
+        if self.verdict_by == "detector" and not self.verdict_first:
+            raise ValueError("verdict_by `detector` sets the verdict that an answer begins with: set verdict_first")
+        return self
+
     def identity(self) -> str:
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
-        later = {name: True for name in ("visual_init", "visual_norm") if getattr(self, name) is None}
+        fields, names = type(self).model_fields, ("visual_init", "visual_norm", *VERDICT)
+        later = {name: True for name in names if getattr(self, name) == fields[name].default}
         return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
 
     @property

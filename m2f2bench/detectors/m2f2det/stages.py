@@ -23,6 +23,7 @@ from ...training.processes import together
 from ..base import trained_weights
 from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, answer_loss, fitted, pad_right, splice
 from ..llm.source import Language, language_fingerprint, open_language
+from ..llm.verdict import in_words, with_verdict
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, open_parts, variant_of
@@ -43,10 +44,13 @@ EVIDENCE_BYTES = 2 << 30
 class ExplainerModule(nn.Module):
     """Projectors and LLM as one network with a loss; the frozen detector's tokens are its input."""
 
-    def __init__(self, llm: Any, projectors: Projectors) -> None:
-        """`llm` is a causal LM of transformers, with or without LoRA."""
+    def __init__(self, llm: Any, projectors: Projectors, token_dropout: float = 0.0) -> None:
+        """`llm` is a causal LM of transformers, with or without LoRA.
+
+        `token_dropout`: share of the cells' tokens that is set to zero in training, anew in each step.
+        """
         super().__init__()
-        self.llm, self.projectors = llm, projectors
+        self.llm, self.projectors, self.token_dropout = llm, projectors, token_dropout
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return the sum of the answers' losses and the number of their tokens, fp32 [2].
@@ -54,6 +58,10 @@ class ExplainerModule(nn.Module):
         `batch` has the tensors of `pad_right` and of `DetectorTokens`.
         """
         visual, forgery = self.projectors(*(batch[name] for name in DetectorTokens._fields))
+        if self.token_dropout and self.projectors.training:
+            kept = torch.rand(forgery.shape[:2], device=forgery.device) >= self.token_dropout
+            kept[:, -1:] = True  # the verdict's
+            forgery = forgery * kept[..., None]
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
         return answer_loss(self.llm, inputs, batch)
@@ -113,7 +121,7 @@ class Collator:
         longest: int,
     ) -> None:
         """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example."""
-        self.detector, self.prompter, self.read = detector, prompter, read
+        self.detector, self.prompter, self.read, self.options = detector, prompter, read, detector.options
         self.counts, self.longest = counts, longest
         self.left_out: dict[str, str] = {}
         """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
@@ -122,22 +130,24 @@ class Collator:
         """Return the batch; it is empty if no example can be learned from."""
         texts, found = [], []
         for example in examples:
-            text = self._tokenized(example)
-            if text is None:
-                continue
             try:
-                found.append(self.detector(example.frame, self.read))
+                tokens = self.detector(example.frame, self.read)
             except FrameError as error:
                 self.left_out[example.frame.id] = error.reason
                 continue
-            texts.append(text)
+            text = self._tokenized(example, float(tokens.probabilities[0, 1]))
+            if text is not None:
+                texts.append(text)
+                found.append(tokens)
         if not texts:
             return {}
-        tokens = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
-        return {**pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest), **tokens._asdict()}
+        batch = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
+        return {**pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest), **batch._asdict()}
 
-    def _tokenized(self, example: Example) -> TokenizedExample | None:
-        whole = TokenizedExample(*self.prompter.example(example.question, example.answer))
+    def _tokenized(self, example: Example, fake: float) -> TokenizedExample | None:
+        answer = with_verdict(example.answer, example.frame.label) if self.options.verdict_first else example.answer
+        said = in_words(fake) if self.options.verdict_words else ""
+        whole = TokenizedExample(*self.prompter.example(example.question, answer, said))
         found = fitted(whole, {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}, self.longest)
         if found is None or len(found.answer) < len(whole.answer):
             what = "left out: no answer fits" if found is None else "answer cut to fit"
@@ -178,7 +188,7 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     projectors.requires_grad_(True)
     if job.stage == "align" and options.visual_init is not None:
         projectors.visual.requires_grad_(False)
-    module = ExplainerModule(language.model, projectors)
+    module = ExplainerModule(language.model, projectors, settings.token_dropout)
     detector = FrozenDetector(network, job.card, options, device)
     prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
     counts = token_counts(network, options)
@@ -240,7 +250,7 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
         raise DetectorError(f"'{start.folder}' was trained with input {start.input}, but '{name}' has {job.card.input}")
     _same_network(start, job.card)
     if job.stage == "tune" and held is not None:
-        for key in ("prompt", "forgery_grid", "visual_pool", "normalises"):
+        for key in ("prompt", "forgery_grid", "visual_pool", "normalises", "verdict_words", "verdict_first"):
             if getattr(held, key) != getattr(options, key):
                 raise DetectorError(
                     f"'{start.folder}' was aligned with {key} {getattr(held, key)}, but '{name}' has "

@@ -14,6 +14,7 @@ WORDS = FIELDS | {
     "prep": "preprocessing",
     "prec": "precision",
     "seed": "seed",
+    "by": "who sets an answer's verdict",
     "cov": "coverage (share of frames / of units with a score)",
     MAP: "heat maps (size, method and layer)",
 }

@@ -202,7 +202,7 @@ def test_dropped_tokens_are_cells_and_never_the_verdict() -> None:
 
     torch.manual_seed(0)
     texts = [TokenizedExample((IMAGE, DEEPFAKE, 3), (4, 5))] * 40
-    tokens = DetectorTokens(torch.rand(40, 2), torch.randn(40, 2, 5), torch.randn(40, 9, 7))
+    tokens = DetectorTokens(torch.rand(40, 2), torch.randn(40, 2, 5), torch.randn(40, 9, 7), torch.ones(40, 0, 1))
     batch = {**pad_right(texts, 2, 10), **tokens._asdict()}
     module = ExplainerModule(Reader(), Projectors(5, 7, 6), token_dropout=0.3)
     module.eval()(**batch)

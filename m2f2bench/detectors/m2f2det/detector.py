@@ -154,10 +154,10 @@ def open_parts(card: DetectorCard, options: ExplainerOptions, path: Path) -> tup
     else:
         from .released.network import open_released
 
-        if options.visual_pool != 1 or "forgery_grid" in options.model_fields_set:
+        if options.visual_pool != 1 or options.region_tokens or "forgery_grid" in options.model_fields_set:
             raise DetectorError(
-                f"detector '{card.name}': forgery_grid and visual_pool are only for the variant paper; published "
-                "weights have one forgery token and all patches: remove these options"
+                f"detector '{card.name}': forgery_grid, region_tokens and visual_pool are only for the variant paper; "
+                "published weights have one forgery token and all patches: remove these options"
             )
         network, projectors, identity = open_released(plain, path, own, rest)
     load_strictly(projectors, rest, path)

@@ -18,8 +18,8 @@ from .clip import ClipSettings, VisionSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
-VERDICT = ("verdict_words", "verdict_first", "verdict_by")
-"""Options of verdicts in words."""
+EVIDENCE = ("region_tokens", "verdict_words", "verdict_first")
+"""Options of what the LLM reads and how it answers that `align` and `tune` must share, besides those of 0.5.0."""
 
 
 class ClipSource(Settings):
@@ -153,6 +153,9 @@ class ExplainerOptions(Settings):
     forgery_grid: int = Field(default=4, ge=0, le=64)
     """F^0 ⊙ M_b is averaged over this many cells a side: k = forgery_grid² tokens, and one for the verdict. 0: no
     forgery tokens (the paper's ablation)."""
+    region_tokens: bool = False
+    """Whether eyebrows, eyes, nose, mouth and skin have tokens of their own, made of E_D's maps and of F^0 ⊙ M_b in the
+    region as a mean face has it."""
     visual_pool: int = Field(default=1, ge=1, le=32)
     """CLIP's patches are averaged over squares of this many a side before they become visual tokens; 1: all of them."""
     visual_init: str | None = None
@@ -179,13 +182,15 @@ class ExplainerOptions(Settings):
 
     @model_validator(mode="after")
     def _begins(self) -> ExplainerOptions:
+        if self.region_tokens and not self.forgery_grid:
+            raise ValueError("region_tokens are forgery tokens, and forgery_grid 0 means that there are none")
         if self.verdict_by == "detector" and not self.verdict_first:
             raise ValueError("verdict_by `detector` sets the verdict that an answer begins with: set verdict_first")
         return self
 
     def identity(self) -> str:
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
-        fields, names = type(self).model_fields, ("visual_init", "visual_norm", *VERDICT)
+        fields, names = type(self).model_fields, ("visual_init", "visual_norm", "verdict_by", *EVIDENCE)
         later = {name: True for name in names if getattr(self, name) == fields[name].default}
         return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
 

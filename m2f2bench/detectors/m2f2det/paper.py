@@ -20,13 +20,15 @@ from .towers import ClipImages, DeepfakeEncoder, Features, TimmImages
 class Judgement:
     """Outputs of the network for a batch.
 
-    `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting; `forged`, F^0 ⊙ M_b
-    [B, c, n, n], from which forgery tokens are made, None for published weights.
+    `logits` [B, 2] (0 real, 1 fake); `map`, M_b [B, 1, n, n] in [0, 1], None without map weighting. Forgery tokens are
+    made from `forged`, F^0 ⊙ M_b [B, c, n, n], and from E_D's `maps` at its depths [B, c_i, n_i, n_i]: None and empty
+    for published weights.
     """
 
     logits: torch.Tensor
     map: torch.Tensor | None
     forged: torch.Tensor | None = None
+    maps: Sequence[torch.Tensor] = ()
 
 
 class BridgeAdapter(nn.Module):
@@ -266,9 +268,9 @@ class PaperNetwork(nn.Module):
         pooled = self.pooled_norm(self.conv(forged).mean((2, 3)))
         image, whole = self.project_image(features.image), last.mean((2, 3))
         if isinstance(self.head, GatedHead):
-            return Judgement(self.head(whole, image, pooled), weights, forged)
+            return Judgement(self.head(whole, image, pooled), weights, forged, maps)
         found = torch.cat([self.vision_scale * image, pooled, self.project_cnn(whole)], dim=1)
-        return Judgement(self.head(found), weights, forged)
+        return Judgement(self.head(found), weights, forged, maps)
 
     def _projected(self, features: Features) -> Features:
         """Return features in the joint space."""

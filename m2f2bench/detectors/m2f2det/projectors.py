@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .options import ExplainerOptions
 from .paper import PaperNetwork
+from .regions import REGIONS, region_features
 
 PREFIX = "projectors."
 """Prefix of the projectors' names in a file of weights; all others are the detector's."""
@@ -19,16 +20,18 @@ class DetectorTokens(NamedTuple):
     """A detector's outputs for the projectors, for a batch of images, fp32.
 
     `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: the image tower's (CLIP's after all layers but the
-    last); `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells.
+    last); `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells; `regions` [B, r, c']: see
+    `region_features`, r = 0 without tokens of regions.
     """
 
     probabilities: torch.Tensor
     patches: torch.Tensor
     cells: torch.Tensor
+    regions: torch.Tensor
 
 
 class Encoded(NamedTuple):
-    """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1, D]."""
+    """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + r + 1, D]."""
 
     scores: torch.Tensor
     visual: torch.Tensor
@@ -48,14 +51,27 @@ class Projectors(nn.Module):
     """
 
     def __init__(
-        self, patch_width: int, cell_width: int, width: int, forgery: bool = True, normalises: bool = True
+        self,
+        patch_width: int,
+        cell_width: int,
+        width: int,
+        forgery: bool = True,
+        normalises: bool = True,
+        region_width: int = 0,
     ) -> None:
-        """`width` is the LLM's; without `forgery` there are no forgery tokens, `normalises` is for the patches."""
+        """`width` is the LLM's; without `forgery` there are no forgery tokens, `normalises` is for the patches.
+
+        `region_width`: of what is known of a region; 0 without tokens of regions.
+        """
         super().__init__()
         self.normalises = normalises
         self.visual = mlp(patch_width, width)
         self.cells = mlp(cell_width, width) if forgery else None
         self.verdict = mlp(2, width) if forgery else None
+        self.regions = mlp(region_width, width) if region_width else None
+        if region_width:
+            self.region_names = nn.Parameter(torch.zeros(len(REGIONS), width))
+            """Added to a region's token, so that it says which one it is, too."""
         self.width = width
 
     def initialise(self, std: float) -> None:
@@ -66,14 +82,19 @@ class Projectors(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
+        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor, regions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return H_V [B, N, D] and H_F [B, k + 1, D] (the verdict's token last); [B, 0, D] without forgery tokens."""
+        """Return H_V [B, N, D] and H_F [B, k + r + 1, D]; [B, 0, D] without forgery tokens.
+
+        H_F has the cells, then the regions, and the verdict last.
+        """
         visual = self.visual(F.layer_norm(patches, patches.shape[-1:]) if self.normalises else patches)
         if self.cells is None or self.verdict is None:
             return visual, visual[:, :0]
-        regions = self.cells(F.layer_norm(cells, cells.shape[-1:]))
-        return visual, torch.cat([regions, self.verdict(probabilities)[:, None]], dim=1)
+        parts = [self.cells(F.layer_norm(cells, cells.shape[-1:]))]
+        if self.regions is not None:
+            parts.append(self.regions(regions) + self.region_names)
+        return visual, torch.cat([*parts, self.verdict(probabilities)[:, None]], dim=1)
 
 
 def pooled_patches(patches: torch.Tensor, pool: int) -> torch.Tensor:
@@ -98,7 +119,8 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
     first = network.conv[0]
     assert isinstance(first, nn.Conv2d)
     patches, cells = network.images.patch_width, first.in_channels
-    return Projectors(patches, cells, width, options.forgery_grid > 0, options.normalises)
+    regions = 1 + first.in_channels + sum(network.encoder.channels) if options.region_tokens else 0
+    return Projectors(patches, cells, width, options.forgery_grid > 0, options.normalises, regions)
 
 
 def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:
@@ -106,4 +128,7 @@ def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: Explainer
     judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
     probabilities = judged.logits.float().softmax(1)
     cells = pooled_cells(judged.forged, options.forgery_grid) if judged.forged is not None else patches[:, :0]
-    return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float())
+    regions = cells[:, :0]
+    if options.region_tokens:
+        regions = region_features(judged.maps, judged.forged, judged.map)
+    return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float(), regions.float())

@@ -27,9 +27,19 @@ from ..llm.verdict import in_words, with_verdict
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, open_parts, variant_of
-from .options import KEY, ExplainerOptions, PaperOptions, absolute, check_language, explainer_options, without_explainer
+from .options import (
+    EVIDENCE,
+    KEY,
+    ExplainerOptions,
+    PaperOptions,
+    absolute,
+    check_language,
+    explainer_options,
+    without_explainer,
+)
 from .paper import PaperNetwork
 from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors
+from .regions import REGIONS
 from .starting import draw, take_over, visual_place, word_size
 
 STARTS = {"align": "", "tune": "align"}
@@ -60,7 +70,7 @@ class ExplainerModule(nn.Module):
         visual, forgery = self.projectors(*(batch[name] for name in DetectorTokens._fields))
         if self.token_dropout and self.projectors.training:
             kept = torch.rand(forgery.shape[:2], device=forgery.device) >= self.token_dropout
-            kept[:, -1:] = True  # the verdict's
+            kept[:, batch["cells"].shape[1] :] = True
             forgery = forgery * kept[..., None]
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
@@ -250,7 +260,7 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
         raise DetectorError(f"'{start.folder}' was trained with input {start.input}, but '{name}' has {job.card.input}")
     _same_network(start, job.card)
     if job.stage == "tune" and held is not None:
-        for key in ("prompt", "forgery_grid", "visual_pool", "normalises", "verdict_words", "verdict_first"):
+        for key in ("prompt", "forgery_grid", "visual_pool", "normalises", *EVIDENCE):
             if getattr(held, key) != getattr(options, key):
                 raise DetectorError(
                     f"'{start.folder}' was aligned with {key} {getattr(held, key)}, but '{name}' has "
@@ -302,4 +312,5 @@ def token_counts(network: nn.Module, options: ExplainerOptions) -> tuple[int, in
     """Return the numbers of tokens for `<image>` and for `<deepfake>`."""
     assert isinstance(network, PaperNetwork)
     pooled = -(-network.images.grid // options.visual_pool)
-    return pooled * pooled, options.forgery_grid**2 + 1 if options.forgery_grid else 0
+    regions = len(REGIONS) if options.region_tokens else 0
+    return pooled * pooled, options.forgery_grid**2 + regions + 1 if options.forgery_grid else 0

@@ -65,7 +65,7 @@ def draw(projectors: Projectors, size: float, seed: int) -> None:
     is lacking for inputs like the trained network's: normalised ones, and probabilities between 0 and 1.
     """
     generator = torch.Generator().manual_seed(derived_seed("projectors", seed) % 2**63)
-    for layers in (projectors.visual, projectors.cells):
+    for layers in (projectors.visual, projectors.cells, projectors.regions):
         if layers is not None:
             _draw(layers, None, size, generator)
     if projectors.verdict is not None:

@@ -146,9 +146,9 @@ class ReleasedProjectors(nn.Module):
         self.width = width
 
     def forward(
-        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor
+        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor, regions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; `cells` are ignored."""
+        """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; the rest is ignored."""
         return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]
 
 

@@ -1,0 +1,79 @@
+"""Regions of a face on a square grid over its crop, from the layout of a mean face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from ...training.sources.mean_face import mean_face
+
+REGIONS = ("eyebrows", "eyes", "nose", "mouth", "skin")
+"""In the order of their tokens."""
+_POINTS = {"eyebrows": ((17, 22), (22, 27)), "eyes": ((36, 42), (42, 48)), "nose": ((27, 36),), "mouth": ((48, 60),)}
+"""Ranges of the 68 landmarks whose hulls are a region; skin is what is left of the hull of all."""
+_DRAWN = 480
+"""Points of the drawing along a side, or some more, so that each cell has as many."""
+_MARGIN = 0.03
+"""A region is this much wider on each side than the hull of its landmarks, in widths of the crop."""
+
+
+def region_masks(side: int) -> npt.NDArray[np.float32]:
+    """Return the share of each cell that belongs to each of REGIONS, float32 [5, side, side] in [0, 1].
+
+    Regions do not overlap: where hulls do, the first one counts.
+    """
+    fine = -(-_DRAWN // side)
+    size = side * fine
+    points = mean_face() * size
+    around = max(1, round(2 * _MARGIN * size)) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (around, around))
+    face = _hull(points, size)
+    drawn, taken = [], np.zeros_like(face)
+    for ranges in _POINTS.values():
+        found = np.zeros_like(face)
+        for start, end in ranges:
+            found |= _hull(points[start:end], size)
+        drawn.append(cv2.dilate(found, kernel) & ~taken & 1)
+        taken |= drawn[-1]
+    drawn.append(face & ~taken & 1)
+    cells = np.stack(drawn).reshape(len(REGIONS), side, fine, side, fine)
+    shares: npt.NDArray[np.float32] = cells.mean((2, 4)).astype(np.float32)
+    return shares
+
+
+def _hull(points: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.uint8]:
+    """Return the hull of points [N, 2] as a picture of 0 and 1, uint8 [size, size]."""
+    found = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(found, cv2.convexHull(points.round().astype(np.int32)), 1)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _weights(side: int) -> torch.Tensor:
+    masks = torch.from_numpy(region_masks(side))
+    return masks / masks.sum((1, 2), keepdim=True)
+
+
+def pooled_regions(found: torch.Tensor) -> torch.Tensor:
+    """Return the mean of a map [B, c, n, n] over each region: [B, 5, c]."""
+    return torch.einsum("bchw,rhw->brc", found, _weights(found.shape[-1]).to(found.device, found.dtype))
+
+
+def region_features(
+    maps: Sequence[torch.Tensor], forged: torch.Tensor | None, heat: torch.Tensor | None
+) -> torch.Tensor:
+    """Return what is known of each region of a face, fp32 [B, 5, c].
+
+    That is the mean over the region of each of E_D's `maps` [B, c_i, n_i, n_i] and of `forged`, F^0 ⊙ M_b, each
+    normalised over its channels, and of the map M_b [B, 1, n, n] itself, 0 without one.
+    """
+    parts = [pooled_regions(one.float()) for one in (*maps, *([] if forged is None else [forged]))]
+    parts = [F.layer_norm(one, one.shape[2:]) for one in parts]
+    level = parts[0].new_zeros((*parts[0].shape[:2], 1)) if heat is None else pooled_regions(heat.float())
+    return torch.cat([*parts, level], dim=2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch.nn import functional as F
 
+from ...training.sources.hull import hull_mask
 from ...training.sources.mean_face import mean_face
 
 REGIONS = ("eyebrows", "eyes", "nose", "mouth", "skin")
@@ -31,27 +32,16 @@ def region_masks(side: int) -> npt.NDArray[np.float32]:
     fine = -(-_DRAWN // side)
     size = side * fine
     points = mean_face() * size
-    around = max(1, round(2 * _MARGIN * size)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (around, around))
-    face = _hull(points, size)
-    drawn, taken = [], np.zeros_like(face)
+    drawn, taken = [], np.zeros((size, size), dtype=np.bool_)
     for ranges in _POINTS.values():
-        found = np.zeros_like(face)
-        for start, end in ranges:
-            found |= _hull(points[start:end], size)
-        drawn.append(cv2.dilate(found, kernel) & ~taken & 1)
+        hulls = [hull_mask(points[start:end], size, size) for start, end in ranges]
+        away = ndimage.distance_transform_edt(np.maximum.reduce(hulls) == 0)
+        drawn.append((away <= _MARGIN * size) & ~taken)
         taken |= drawn[-1]
-    drawn.append(face & ~taken & 1)
+    drawn.append((hull_mask(points, size, size) > 0) & ~taken)
     cells = np.stack(drawn).reshape(len(REGIONS), side, fine, side, fine)
     shares: npt.NDArray[np.float32] = cells.mean((2, 4)).astype(np.float32)
     return shares
-
-
-def _hull(points: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.uint8]:
-    """Return the hull of points [N, 2] as a picture of 0 and 1, uint8 [size, size]."""
-    found = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(found, cv2.convexHull(points.round().astype(np.int32)), 1)
-    return found
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.identity import UNKNOWN, code_digest
 from ..core.sources import Unidentified, installed_versions
-from ..results.signature import detector_fields
+from ..results.signature import BY, detector_fields
 from ..version import __version__
 from .base import Detector
 
@@ -69,7 +69,7 @@ def identify_judge(detector: Detector) -> Judge:
     weights = detector.fingerprint()
     fields = detector_fields(card.name, weights, detector.preprocessing, detector.precision, seed, environment(made))
     if getattr(detector, "verdict_by", "llm") == "detector":
-        fields["by"] = "detector"
+        fields[BY] = "detector"
     code = _code(detector)
     key = {
         "detector": card.name,

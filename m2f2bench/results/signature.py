@@ -37,8 +37,9 @@ MEASURE = (
     "own",  # where a protocol has metrics of the user's
     *("missing", "ci", "limit", "v"),
 )
-DETECTOR = ("det", "weights", "prep", "prec", "seed", "by", "env", "cov")
-"""`by` is there only where an explainer's answers have the verdict of the detector beside it."""
+BY = "by"
+"""The field that is there only where an explainer's answers have the verdict of the detector beside it."""
+DETECTOR = ("det", "weights", "prep", "prec", "seed", BY, "env", "cov")
 EXPANDED = "-expanded"
 """The end of the field `ci` where intervals are expanded percentiles (see `stats.bootstrap.expanded_tail`)."""
 MAP = "map"

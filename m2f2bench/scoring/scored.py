@@ -14,7 +14,7 @@ from ..datasets.dataset import Dataset
 from ..results.columns import ColumnNames
 from ..results.in_memory import InMemory
 from ..results.result import Result
-from ..results.signature import DETECTOR, short, versions
+from ..results.signature import BY, DETECTOR, short, versions
 from ..results.stored import Stored, of_detector, stored_card
 
 
@@ -64,7 +64,8 @@ class Origin:
 def stored_origin(stored: Stored) -> Origin:
     """Return where the rows of a stored result come from."""
     result = stored.result
-    by = {key: result.measured.get(key, "unknown") for key in DETECTOR}  # results before 0.5.1 lack `env`
+    # Results before 0.5.1 lack `env`.
+    by = {key: result.measured.get(key, "unknown") for key in DETECTOR if key != BY or key in result.measured}
     card = stored_card(DetectorCard, result.detector_card, stored.path) if result.detector_card else None
     warnings = of_detector(result.warnings)
     place, made = (result.dataset, result.split, result.limit), (result.predicted, result.source, warnings)

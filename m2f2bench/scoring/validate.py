@@ -20,7 +20,7 @@ from ..core.records import Score
 from ..metrics.names import Group
 from ..results.form import CLOSE, groups, known_in, unsound
 from ..results.result import Result
-from ..results.signature import DETECTOR, EXPANDED, MAP, bootstrap_field, coverage_text, differing, short
+from ..results.signature import BY, DETECTOR, EXPANDED, MAP, bootstrap_field, coverage_text, differing, short
 from ..results.store import RESULT
 from ..results.stored import Stored, read_result, run_name, stored_resamples, with_rows
 from ..stats.bootstrap import expanded_tail
@@ -90,7 +90,7 @@ def _signature(result: Result) -> list[str]:
     wanted = TASKS[result.task].fields(result, card)
     if "own" in measured and "own" not in wanted:
         return ["signature: it names the user's own metrics, but the protocol describes none"]
-    optional = ("by", "cov")  # older results lack `cov`
+    optional = (BY, "cov")  # older results lack `cov`
     missing = [key for key in (*wanted, *DETECTOR) if key not in measured and key not in optional]
     if missing:
         return [f"signature: the field '{missing[0]}' is missing"]

@@ -128,6 +128,10 @@ def test_who_sets_the_verdict_is_in_the_signature(trained: dict[str, Path], tmp_
     own = [result for result in results if not result.detector.startswith("control-")]
     assert [("|by:detector|" in result.signature) for result in own] == [True, False]
     assert own[0].measured["weights"] != own[1].measured["weights"]
+    for place in sorted((tmp_path / "out").glob("*/result.json")):
+        assert m2f2bench.validate_result(place) == []
+    again = m2f2bench.score(tmp_path / "out" / "toy--toy_questions.Faces--toy", dataset=FACES)
+    assert again.signature == own[0].signature
 
 
 def test_old_cards_keep_their_identity() -> None:

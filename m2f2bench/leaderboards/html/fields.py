@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...results.signature import DETECTOR, MAP, MEASURE
+from ...results.signature import BY, DETECTOR, MAP, MEASURE
 from ...scoring.comparison import FIELDS
 
 WORDS = FIELDS | {
@@ -14,7 +14,7 @@ WORDS = FIELDS | {
     "prep": "preprocessing",
     "prec": "precision",
     "seed": "seed",
-    "by": "who sets an answer's verdict",
+    BY: "who sets an answer's verdict",
     "cov": "coverage (share of frames / of units with a score)",
     MAP: "heat maps (size, method and layer)",
 }

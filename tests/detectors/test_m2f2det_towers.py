@@ -106,12 +106,15 @@ def test_a_patch_stays_where_it_was() -> None:
         assert int(moved.argmax()) == 0 and float(moved[0]) > 5 * float(moved[-1])
 
 
-@pytest.mark.parametrize("images", [CNN, VIT], ids=["cnn", "vit"])
-@pytest.mark.parametrize("more", [{}, {"bridge": False}, {"map_weighting": False}, {"gated": True}], ids=str)
+@pytest.mark.parametrize(
+    ("images", "more"),
+    [(CNN, {}), (VIT, {"gated": True}), (CNN, {"bridge": False}), (VIT, {"map_weighting": False})],
+    ids=["cnn", "vit-gated", "cnn-no-bridge", "vit-no-map"],
+)
 def test_it_learns_saves_and_loads(images: dict[str, Any], more: dict[str, Any], tmp_path: Path) -> None:
-    """The tower and CLIP's text stay as they are, all else learns; the loaded detector has the trained one's scores."""
+    """The tower and CLIP's text stay as they are, the projection learns; loaded, it has the trained one's scores."""
     options = merged(TEXT, {"image_tower": images, **more})
-    report, job = fit(tmp_path / "out", options, epochs=2, lr=1e-3)
+    report, job = fit(tmp_path / "out", options, epochs=1, lr=1e-3)
     after = read_tensors(report.weights)[0]
     with torch.random.fork_rng():
         torch.manual_seed(job.settings.seed)
@@ -119,8 +122,7 @@ def test_it_learns_saves_and_loads(images: dict[str, Any], more: dict[str, Any],
     assert before.keys() == after.keys() and not [name for name in after if "vision" in name and "scale" not in name]
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if name.startswith(("tower.", "clip."))} <= same
-    unused = set() if more.get("map_weighting", True) else {name for name in before if name.startswith("joint.")}
-    assert {name for name in before if name.startswith("joint.")} - same or unused
+    assert "joint.0.weight" not in same and "encoder.net.conv_stem.weight" not in same
     update = {"weights": str(report.weights), "options": {**job.card.options, **report.options}}
     card = job.card.model_copy(update=update)
     loaded = M2F2Detector.from_card(card)

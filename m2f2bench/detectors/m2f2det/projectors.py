@@ -82,7 +82,11 @@ class Projectors(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor, regions: torch.Tensor
+        self,
+        probabilities: torch.Tensor,
+        patches: torch.Tensor,
+        cells: torch.Tensor,
+        regions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return H_V [B, N, D] and H_F [B, k + r + 1, D]; [B, 0, D] without forgery tokens.
 
@@ -93,6 +97,7 @@ class Projectors(nn.Module):
             return visual, visual[:, :0]
         parts = [self.cells(F.layer_norm(cells, cells.shape[-1:]))]
         if self.regions is not None:
+            assert regions is not None
             parts.append(self.regions(regions) + self.region_names)
         return visual, torch.cat([*parts, self.verdict(probabilities)[:, None]], dim=1)
 

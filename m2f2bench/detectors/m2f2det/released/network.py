@@ -146,7 +146,11 @@ class ReleasedProjectors(nn.Module):
         self.width = width
 
     def forward(
-        self, probabilities: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor, regions: torch.Tensor
+        self,
+        probabilities: torch.Tensor,
+        patches: torch.Tensor,
+        cells: torch.Tensor,
+        regions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return H_V [B, N, D] of patches [B, N, d], and H_F [B, 1, D] of probabilities [B, 2]; the rest is ignored."""
         return self.mm_projector(patches), self.deepfake_projector(probabilities)[:, None]

@@ -47,8 +47,7 @@ def quick_settings(settings: TrainingSettings) -> TrainingSettings:
     """Return settings of a training of about `IMAGES` images; loss, source, augmentation and rates are the card's.
 
     Epochs are as many as the card has, and at most `EPOCHS`; a warm-up keeps its share of the training, and so do
-    `freeze_epochs`. An image counts
-    as often as the network sees it: once for each view, and twice with SAM.
+    `freeze_epochs`. An image counts as often as the network sees it: once for each view, and twice with SAM.
     """
     epochs = min(settings.epochs, EPOCHS)
     batch = min(settings.batch_size, BATCH)

@@ -59,6 +59,12 @@ class Judge:
         """The detector's name."""
         return self.detector.card.name
 
+    @property
+    def answer_fields(self) -> dict[str, Any]:
+        """The signature's fields for its answers: they also say if the detector beside it sets their verdict."""
+        by = getattr(self.detector, "verdict_by", "llm")
+        return self.fields if by == "llm" else {**self.fields, BY: by}
+
 
 def identify_judge(detector: Detector) -> Judge:
     """Return a loaded detector with its identity and environment."""
@@ -68,8 +74,6 @@ def identify_judge(detector: Detector) -> Judge:
     made = made_with(detector)
     weights = detector.fingerprint()
     fields = detector_fields(card.name, weights, detector.preprocessing, detector.precision, seed, environment(made))
-    if getattr(detector, "verdict_by", "llm") == "detector":
-        fields[BY] = "detector"
     code = _code(detector)
     key = {
         "detector": card.name,

@@ -265,7 +265,7 @@ class AnswersJob(Job[Answer]):
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
         given = {row.question: row for row in rows}
-        answers = gather_answers(given, self.question_plan, judge.fields, judge.detector.card, judge.made)
+        answers = gather_answers(given, self.question_plan, judge.answer_fields, judge.detector.card, judge.made)
         results = [(write_run(answers, folder, settings.export), folder)]
         if verdicts := verdicts_of(answers):
             results += run_controls(self.question_plan, out, answers.detector, verdicts, settings.export)

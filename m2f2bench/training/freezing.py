@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -41,7 +42,7 @@ class Held:
 
         Raises DetectorError for a pattern that matches no trained parameter, and if at first nothing would learn.
         """
-        self.module, self.step = module, -1
+        self.module, self._stage = module, -1
         trained = _trained(module)
         self.until = dict.fromkeys(trained, 0)
         """For each trained parameter the first step in which it learns, from 0."""
@@ -52,27 +53,26 @@ class Held:
             raise DetectorError(
                 f"detector '{detector}': `freeze_epochs` leaves no parameter to train in the first epoch: hold fewer"
             )
+        self._ends = sorted(set(self.until.values()) - {0})
+        self._held = {name for name, until in self.until.items() if until > 0}
 
     def begin(self, step: int) -> bool:
         """Let learn what learns in this step, and nothing else; return whether anything changed."""
-        held = {name for name, until in self.until.items() if until > step}
-        before = {name for name, until in self.until.items() if until > self.step}
-        changed, self.step = self.step < 0 or held != before, step
+        stage = bisect_right(self._ends, step)
+        changed, self._stage = stage != self._stage, stage
         if changed:
+            self._held = {name for name, until in self.until.items() if until > step}
             for name, value in self.module.named_parameters():
                 if name in self.until:
-                    value.requires_grad_(name not in held)
+                    value.requires_grad_(name not in self._held)
         return changed
 
     def submodules(self) -> list[nn.Module]:
         """Return the submodules that hold back all they would learn."""
-        held = {name for name, until in self.until.items() if until > max(0, self.step)}
-        if not held:
-            return []
         found = []
-        for prefix, one in self.module.named_modules():
+        for prefix, one in self.module.named_modules() if self._held else ():
             own = [name for name in (f"{prefix}.{inner}" for inner, _ in one.named_parameters()) if name in self.until]
-            if own and held.issuperset(own):
+            if own and self._held.issuperset(own):
                 found.append(one)
         return found
 

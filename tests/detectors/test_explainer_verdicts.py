@@ -130,6 +130,8 @@ def test_who_sets_the_verdict_is_in_the_signature(trained: dict[str, Path], tmp_
     assert own[0].measured["weights"] != own[1].measured["weights"]
     for place in sorted((tmp_path / "out").glob("*/result.json")):
         assert m2f2bench.validate_result(place) == []
+    detection = m2f2bench.run(detectors=str(trained["tune"]), datasets=FACES, out=tmp_path / "frame", device="cpu")
+    assert "|by:" not in detection[0].signature  # P(fake) has nothing to do with it
     again = m2f2bench.score(tmp_path / "out" / "toy--toy_questions.Faces--toy", dataset=FACES)
     assert again.signature == own[0].signature
 

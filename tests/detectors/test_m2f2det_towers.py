@@ -180,6 +180,8 @@ def test_features_are_cached_before_what_learns(tmp_path: Path) -> None:
     assert clip_key(network) == key
     network.tower.net.conv_stem.weight.data.add_(1.0)  # type: ignore[union-attr]
     assert clip_key(network) != key
+    other = toy_network(**merged(TEXT, {"image_tower": {**CNN, "patches": ["blocks.4", "blocks.2"]}}))
+    assert clip_key(other) != key  # the same weights, other patches
 
 
 def test_an_explainer_sees_its_patches() -> None:

@@ -115,7 +115,8 @@ def never_twice(augmentation: AugmentationSettings) -> str:
 def clip_key(network: PaperNetwork) -> str:
     """Return a hash of all that decides the features.
 
-    That is the image tower's weights and precision, the depths read, torch's version and the kind of device.
+    That is the image tower's weights and precision, the depths read, torch's version and the kind of device; of a timm
+    network also its settings, which say what of it is a patch.
     """
     digest = hashlib.blake2b(digest_size=12)
     tower = network.images.tensors()
@@ -126,4 +127,6 @@ def clip_key(network: PaperNetwork) -> str:
     # "ieee": up to 0.5.0 a GPU's float32 products could be TF32's.
     decided = (network.images.depths, network.options.clip_precision, "ieee", torch.__version__, device)
     digest.update(repr(decided).encode())
+    if network.options.image_tower is not None:
+        digest.update(network.options.image_tower.model_dump_json(exclude={"pretrained"}).encode())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -105,8 +106,9 @@ class PaperOptions(Settings):
     def _fits(self) -> PaperOptions:
         config, text = self.clip.config, 1 + self.general_tokens + self.specific_tokens
         if self.image_tower is not None:
-            for name in ("train_vision", "clip_precision", "clip_depths"):
-                if getattr(self, name) != type(self).model_fields[name].default:
+            own = ("train_vision", "clip_precision", "clip_depths")
+            for name in own:
+                if name not in _at_default(self, own):
                     raise ValueError(f"{name} is for CLIP's image tower, which image_tower replaces: remove one")
         elif config is not None and config.vision_config is None:
             raise ValueError("clip.config has no vision_config: give one, or an image_tower")
@@ -130,8 +132,7 @@ class PaperOptions(Settings):
 
         So weights keep their fingerprint, and rows of theirs stay valid.
         """
-        fields = type(self).model_fields
-        later = {name: True for name in ("gated", "image_tower") if getattr(self, name) == fields[name].default}
+        later = _at_default(self, ("gated", "image_tower"))
         starts = {"cnn": {"pretrained"}, "image_tower": {"pretrained"}}
         return self.model_dump_json(exclude={"cache_features": True, **starts, **later})
 
@@ -190,14 +191,19 @@ class ExplainerOptions(Settings):
 
     def identity(self) -> str:
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
-        fields, names = type(self).model_fields, ("visual_init", "visual_norm", "verdict_by", *EVIDENCE)
-        later = {name: True for name in names if getattr(self, name) == fields[name].default}
+        later = _at_default(self, ("visual_init", "visual_norm", "verdict_by", *EVIDENCE))
         return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
 
     @property
     def normalises(self) -> bool:
         """Whether patches are normalised before the visual projector."""
         return self.visual_init is None if self.visual_norm is None else self.visual_norm
+
+
+def _at_default(settings: Settings, names: Sequence[str]) -> dict[str, bool]:
+    """Return those of `names` that have their defaults, each with True, as pydantic's `exclude` takes them."""
+    fields = type(settings).model_fields
+    return {name: True for name in names if getattr(settings, name) == fields[name].default}
 
 
 def explainer_options(card: DetectorCard) -> ExplainerOptions:

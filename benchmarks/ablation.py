@@ -29,6 +29,7 @@ from m2f2bench.stats.clustered import Influence, trainings_difference, trainings
 
 WHOLE = "m2f2det-small"
 PARTS = ("cnn", "no-general", "no-specific", "no-layer", "no-bridge", "no-map")
+PARTS += ("no-tower", "no-strides", "no-gates", "no-masks", "no-freeze", "no-average", "no-ties")
 DETECTORS = (WHOLE, *(f"{WHOLE}-{part}" for part in PARTS))
 WITHOUT_MAP = (f"{WHOLE}-cnn", f"{WHOLE}-no-map")
 MASKED = ("synthetic",)

@@ -132,6 +132,13 @@ class LossSettings(Settings):
     in no paper."""
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
     """Weights of single terms, by name; the others have the method's own."""
+    masks: Literal["required", "optional"] = "required"
+    """A loss that needs masks of the manipulated pixels refuses a dataset that has none, or gives way to plain
+    cross-entropy there, which the training's report says (`optional`)."""
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON values, without later additions that are at their defaults."""
+        return _without(self, {"masks"})
 
 
 class SourceSettings(Settings):
@@ -243,6 +250,8 @@ class TrainingSettings(Settings):
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
         found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
+        if "loss" in found:
+            found["loss"] = self.loss.content()
         found["augmentation"] = _without(self.augmentation, {*steps, *(f"{one}_p" for one in steps)})
         return found
 

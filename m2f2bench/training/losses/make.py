@@ -6,12 +6,12 @@ import pkgutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...cards.settings import LossSettings
 from ...core.errors import CardError, DataError
 from ...core.records import FAKE
 from .base import TrainingLoss
 
 if TYPE_CHECKING:
-    from ...cards.settings import LossSettings
     from ..job import TrainingJob
 
 LOSSES: dict[str, str] = {
@@ -42,7 +42,11 @@ def training_loss(job: TrainingJob, gives: Sequence[str]) -> TrainingLoss | None
     Raises CardError if the network, the views or the dataset do not fit the loss.
     """
     settings, where = job.settings, f"detector '{job.card.name}'"
-    loss = make_loss(settings.loss)
+    chosen = settings.loss
+    loss = make_loss(chosen)
+    if lacks_optional_masks(job, loss):
+        chosen = LossSettings()
+        loss = make_loss(chosen)
     if missing := [name for name in loss.needs if name not in gives]:
         raise CardError(
             f"{where}: loss '{loss.name}' needs the output '{missing[0]}', which backend '{job.card.backend}' with "
@@ -56,8 +60,13 @@ def training_loss(job: TrainingJob, gives: Sequence[str]) -> TrainingLoss | None
             f"{settings.views}"
         )
     _check_data(job, loss, where)
-    plain = loss.name == "cross-entropy" and settings.views == 1 and not settings.loss.weights
+    plain = loss.name == "cross-entropy" and settings.views == 1 and not chosen.weights
     return None if plain else loss
+
+
+def lacks_optional_masks(job: TrainingJob, loss: TrainingLoss) -> bool:
+    """Return whether the card lets a loss give way to cross-entropy, and the dataset has no masks for it."""
+    return loss.masks and job.settings.loss.masks == "optional" and job.mask is None and job.settings.source is None
 
 
 def _check_data(job: TrainingJob, loss: TrainingLoss, where: str) -> None:
@@ -69,7 +78,7 @@ def _check_data(job: TrainingJob, loss: TrainingLoss, where: str) -> None:
     elif loss.masks and job.mask is None:
         raise DataError(
             f"{where}: loss '{loss.name}' needs masks of the manipulated pixels, and the dataset has none: use one "
-            "with masks (synthetic, deepfakebench), or another training.loss"
+            "with masks (synthetic, deepfakebench), another training.loss, or `masks: optional` in it"
         )
 
 

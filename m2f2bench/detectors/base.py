@@ -158,6 +158,16 @@ class Trainable(Detector):
         return ""
 
     @classmethod
+    def folds(cls, card: DetectorCard, stage: str) -> int:
+        """Return how many trainings of a part of the frames a stage has besides that of all."""
+        return 0
+
+    @classmethod
+    def start_identity(cls, start: DetectorCard) -> str:
+        """Return a hash of what a later stage takes from the trained detector that it starts from, besides weights."""
+        return ""
+
+    @classmethod
     @abc.abstractmethod
     def fit(cls, job: TrainingJob) -> FitReport:
         """Train on `job.train`, choose by `job.val`, write safetensors, and return where they are."""

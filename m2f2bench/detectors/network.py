@@ -159,16 +159,20 @@ class NetworkDetector(Trainable):
         """Return the image resized to the network's input, uint8 [S, S, 3]."""
         return resize(image, self.settings)
 
-    @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Return P(fake) = sigmoid(logit), float64 [B], computed in fp32."""
+        """Return P(fake) = sigmoid(logit), float64 [B]."""
+        scores: Floats = torch.sigmoid(torch.from_numpy(self.logits(batch))).numpy()
+        return scores
+
+    @exact_fp32()
+    def logits(self, batch: Sequence[Any]) -> Floats:
+        """Return logits of fake, float64 [B], computed in fp32, for images as `prepare` returns them."""
         if not batch:
             return np.zeros(0)
         with torch.inference_mode():
             images = torch.from_numpy(np.stack(batch)).to(self.device)
-            logits = self.model(self.normalise(images)).reshape(len(batch))
-            scores: Floats = torch.sigmoid(logits.double()).cpu().numpy()
-        return scores
+            found: Floats = self.model(self.normalise(images)).reshape(len(batch)).double().cpu().numpy()
+        return found
 
     def fingerprint(self) -> str:
         """Return a hash of weights, options and input."""

@@ -148,7 +148,8 @@ def _planned(
         )
     known = [f"landmarks {job.landmarks.digest()}"] if isinstance(job.landmarks, Landmarks) else []
     known += [f"masks {masks_digest(place, training)}"] if job.mask is not None and needs_masks(settings) else []
-    more = [*stage_identity(language, begun), *filter(None, [cls.identity(card, stage), source.code]), *known]
+    taken = [cls.identity(card, stage), "" if begun is None else cls.start_identity(begun), source.code]
+    more = [*stage_identity(language, begun), *filter(None, taken), *known]
     identity = training_identity(card, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name

@@ -48,14 +48,18 @@ class TrainingPlan:
     """What the rehearsal found."""
     problem: str = ""
     """Why nothing was measured."""
+    folds: int = 0
+    """Further trainings, each without a part of the frames."""
 
     @property
     def seconds(self) -> float | None:
-        """Expected seconds of all steps and validations."""
+        """Expected seconds of all steps and validations; of those of the folds, too."""
         found = self.measured
         if found is None or found.step_seconds is None or self.steps is None:
             return None
-        return self.steps * found.step_seconds + (self.validations or 0) * (found.validation_seconds or 0.0)
+        # K trainings on (K - 1) / K of the frames cost as much as K - 1 on all of them.
+        trainings = max(1, self.folds)
+        return trainings * (self.steps * found.step_seconds + (self.validations or 0) * (found.validation_seconds or 0))
 
     def __str__(self) -> str:
         """Return the plan as lines of text."""
@@ -71,6 +75,8 @@ class TrainingPlan:
                 f"(epochs × steps); {self.images:,} {unit} in all"
             )
             lines.append(f"validations {self.validations}")
+        if self.folds:
+            lines.append(f"folds       {self.folds} more trainings, each without one in {self.folds} of the frames")
         return "\n".join([*lines, *self._measured()])
 
     def _measured(self) -> list[str]:
@@ -144,6 +150,7 @@ def plan_training(
         frame_counts(data.val),
         measured=measured,
         problem=problem,
+        folds=cls.folds(card, stage),
         **counts,
     )
 

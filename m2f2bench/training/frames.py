@@ -189,6 +189,24 @@ def carve_reals(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[li
     return sorted(train, key=lambda frame: frame.id), sorted(held, key=lambda frame: frame.id)
 
 
+def people_folds(frames: Sequence[Frame], count: int, seed: int) -> list[list[Frame]]:
+    """Return frames in `count` folds that share no person and no video, each ordered by frame id.
+
+    Components (see `components`), in an order by a hash of seed and key, go one by one to the fold that has the fewest
+    frames of their labels. Raises DataError for fewer components than folds.
+    """
+    groups = sorted(components(frames), key=lambda group: _rank(group.key, seed))
+    if len(groups) < count:
+        raise DataError(
+            f"{count} folds cannot be made of {len(groups)} groups of people that share no frame: ask for fewer folds"
+        )
+    folds: list[list[Frame]] = [[] for _ in range(count)]
+    for group in groups:
+        smallest = min(folds, key=lambda fold: (sum(one.label in group.labels for one in fold), len(fold)))
+        smallest.extend(group.frames)
+    return [sorted(fold, key=lambda frame: frame.id) for fold in folds]
+
+
 def _rank(key: Node, seed: int) -> bytes:
     """Return the sort key of a seeded shuffle; unlike random draws it does not change with versions and added data."""
     return hashlib.blake2b(f"{seed}\0{key[0]}\0{key[1]}".encode(), digest_size=16).digest()

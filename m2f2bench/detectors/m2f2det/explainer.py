@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
 from ...core.records import Reply
 from ...training.job import FitReport, TrainingJob
-from ..base import Explainer, file_fingerprint, trained_weights
+from ..base import Explainer, file_fingerprint, text_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
 from ..llm.prompt import DEEPFAKE, IMAGE, Elements, Prompter
 from ..llm.sampling import answer_seed
@@ -25,13 +25,14 @@ from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.verdict import BEGINNINGS, in_words, verdict_of, without_verdict
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
+from .folds import FOLDS, evidence_digest, learn_folds
 from .lora import adapters_hash, merge_adapters, with_adapters
 from .options import KEY, ExplainerOptions, absolute, check_language, explainer_options, without_explainer
 from .projectors import Encoded, detector_tokens
 from .starting import visual_key, visual_place
 
 if TYPE_CHECKING:
-    from ...core.records import Image
+    from ...core.records import Floats, Image
 
 ENCODED_TOGETHER = 16
 """Images that the detector encodes at once."""
@@ -63,6 +64,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
             detector_only = super().from_card(without_explainer(card), device)
             assert isinstance(detector_only, M2F2Explainer)
             detector_only.explainer, detector_only.place = options, card.folder
+            if options.platt is not None:
+                detector_only._fingerprint = text_fingerprint(detector_only._fingerprint, repr(options.platt))
             return detector_only
         network, projectors, identity = open_parts(card, options, path)
         learned = language_fingerprint(options.llm, card.folder)
@@ -85,7 +88,17 @@ class M2F2Explainer(M2F2Detector, Explainer):
             options = explainer_options(job.card)
             # The trained detector's card is in another folder.
             placed = options.model_copy(update={"llm": absolute(options.llm, job.card.folder)})
-            report = super().fit(replace(job, card=without_explainer(job.card)))
+            plain = replace(job, card=without_explainer(job.card))
+            if options.folds and not job.resume and (job.out / FOLDS).exists():
+                raise DetectorError(
+                    f"'{job.out}' holds a training that was cut off: add --resume, or give another --out"
+                )
+            report = super().fit(plain)
+            if options.folds:
+                folded = learn_folds(plain, super().fit, M2F2Detector, options.folds)
+                placed = placed.model_copy(update={"platt": folded.platt})
+                notes = [*report.notes, folded.note]
+                report = replace(report, notes=notes, seconds=report.seconds + folded.seconds)
             return replace(report, options={**report.options, KEY: placed.model_dump(mode="json", exclude_unset=True)})
         from .stages import fit_stage
 
@@ -103,9 +116,27 @@ class M2F2Explainer(M2F2Detector, Explainer):
         return found
 
     @classmethod
+    def folds(cls, card: DetectorCard, stage: str) -> int:
+        """Return the card's number of folds, for stage `detector`."""
+        return explainer_options(card).folds if stage == "detector" else 0
+
+    @classmethod
+    def start_identity(cls, start: DetectorCard) -> str:
+        """Return a hash of the detector's evidence."""
+        return evidence_digest(start)
+
+    @classmethod
     def merge(cls, card: DetectorCard, out: Path, dtype: Literal["fp32", "bf16", "fp16"]) -> Path:
         """Merge adapters into the LLM; see `lora.merge_adapters`."""
         return merge_adapters(card, out, dtype)
+
+    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
+        """Return P(fake), float64 [B], scaled if the options say how."""
+        if self.explainer.platt is None:
+            return super().forward(batch, ids)
+        factor, shift = self.explainer.platt
+        scores: Floats = torch.sigmoid(torch.from_numpy(factor * self.logits(batch) + shift)).numpy()
+        return scores
 
     @property
     def questions_at_once(self) -> int:  # type: ignore[override]

@@ -19,7 +19,9 @@ from .clip import ClipSettings, VisionSettings
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
-EVIDENCE = ("region_tokens", "verdict_words", "verdict_first")
+Platt = tuple[float, float]
+"""(a, b) of P(fake) = sigmoid(a · logit + b)."""
+CHOICES = ("region_tokens", "verdict_words", "verdict_first")
 """Options of what the LLM reads and how it answers that `align` and `tune` must share, besides those of 0.5.0."""
 
 
@@ -173,7 +175,13 @@ class ExplainerOptions(Settings):
     verdict_by: Literal["llm", "detector"] = "llm"
     """Who sets that verdict when judging: the LLM writes it, or it is the detector's (P(fake) at 0.5) and the LLM goes
     on from there."""
+    folds: int = Field(default=0, ge=0, le=20)
+    """Stage `detector` also trains this many networks, each without some people of the training split. What they say of
+    these people is the P(fake) that `align` and `tune` learn with, and it is scaled to be a probability (Platt 1999).
+    0: the detector's own P(fake) of images that it has learned."""
     generation: GenerationSettings = GenerationSettings()
+    platt: Platt | None = None
+    """(a, b): P(fake) is sigmoid(a · logit + b); set by a training with `folds`."""
     stage: Literal["", "align", "tune", "merged"] = ""
     """The last stage that was trained; set by training and merging."""
     adapter: str | None = None
@@ -185,13 +193,15 @@ class ExplainerOptions(Settings):
     def _begins(self) -> ExplainerOptions:
         if self.region_tokens and not self.forgery_grid:
             raise ValueError("region_tokens are forgery tokens, and forgery_grid 0 means that there are none")
+        if self.folds == 1:
+            raise ValueError("folds 1 would leave no person to learn from: give 2 or more, or 0 for none")
         if self.verdict_by == "detector" and not self.verdict_first:
             raise ValueError("verdict_by `detector` sets the verdict that an answer begins with: set verdict_first")
         return self
 
     def identity(self) -> str:
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
-        later = _at_default(self, ("visual_init", "visual_norm", "verdict_by", *EVIDENCE))
+        later = _at_default(self, ("visual_init", "visual_norm", "verdict_by", "folds", "platt", *CHOICES))
         return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
 
     @property

@@ -19,9 +19,9 @@ PREFIX = "projectors."
 class DetectorTokens(NamedTuple):
     """A detector's outputs for the projectors, for a batch of images, fp32.
 
-    `probabilities` [B, 2]: P(real), P(fake); `patches` [B, N, d]: the image tower's (CLIP's after all layers but the
-    last); `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells; `regions` [B, r, c']: see
-    `region_features`, r = 0 without tokens of regions.
+    `probabilities` [B, 2]: P(real), P(fake), scaled if the options say how; `patches` [B, N, d]: the image tower's
+    (CLIP's after all layers but the last); `cells` [B, k, c]: F^0 ⊙ M_b averaged over cells, k = 0 without cells;
+    `regions` [B, r, c']: see `region_features`, r = 0 without tokens of regions.
     """
 
     probabilities: torch.Tensor
@@ -131,7 +131,12 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
 def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: ExplainerOptions) -> DetectorTokens:
     """Return the network's outputs for normalised images [B, 3, S, S], pooled as the options say."""
     judged, patches = network.judge_with_patches(pixels)  # type: ignore[operator]
-    probabilities = judged.logits.float().softmax(1)
+    logits = judged.logits.float()
+    if options.platt is not None:
+        factor, shift = options.platt
+        fake = factor * (logits[:, 1] - logits[:, 0]) + shift
+        logits = torch.stack([torch.zeros_like(fake), fake], dim=1)
+    probabilities = logits.softmax(1)
     cells = pooled_cells(judged.forged, options.forgery_grid) if judged.forged is not None else patches[:, :0]
     regions = cells[:, :0]
     if options.region_tokens:

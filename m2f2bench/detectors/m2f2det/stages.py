@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from ..llm.verdict import in_words, with_verdict
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, open_parts, variant_of
+from .folds import EVIDENCE, Evidence, evidence_of
 from .options import (
-    EVIDENCE,
+    CHOICES,
     KEY,
     ExplainerOptions,
     PaperOptions,
@@ -90,8 +92,19 @@ class ExplainerModule(nn.Module):
 class FrozenDetector:
     """Frozen detector whose tokens of a training's images are computed once, if they fit into memory."""
 
-    def __init__(self, network: nn.Module, card: DetectorCard, options: ExplainerOptions, device: torch.device) -> None:
-        """Put `network` on `device`, frozen and in eval mode."""
+    def __init__(
+        self,
+        network: nn.Module,
+        card: DetectorCard,
+        options: ExplainerOptions,
+        device: torch.device,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """Put `network` on `device`, frozen and in eval mode.
+
+        P(fake) is that of the `evidence`, where it knows a frame.
+        """
+        self.evidence = evidence
         self.network = network.eval().requires_grad_(False).to(device)
         self.settings, self.options, self.device = card.input, options, device
         self.normalise = Normalise(card.input)
@@ -112,6 +125,9 @@ class FrozenDetector:
             pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
             seen = detector_tokens(self.network, pixels, self.options)
         found = DetectorTokens(*(part.cpu() for part in seen))
+        fake = None if self.evidence is None else self.evidence.probability(frame)
+        if fake is not None:
+            found = found._replace(probabilities=torch.tensor([[1 - fake, fake]]))
         size = sum(part.nbytes for part in found)
         if self._used + size <= EVIDENCE_BYTES:
             self._used += size
@@ -199,7 +215,9 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     if job.stage == "align" and options.visual_init is not None:
         projectors.visual.requires_grad_(False)
     module = ExplainerModule(language.model, projectors, settings.token_dropout)
-    detector = FrozenDetector(network, job.card, options, device)
+    examined = list({(one.frame.split, one.frame.id): one.frame for one in job.language.train}.values())
+    evidence = evidence_of(start, options, examined)
+    detector = FrozenDetector(network, job.card, options, device, evidence)
     prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
     counts = token_counts(network, options)
     longest = min(settings.max_length or language.context, language.context)
@@ -209,6 +227,8 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     frozen |= {PREFIX + name: value.detach().cpu().clone() for name, value in left}
 
     def write(out: Path, tensors: dict[str, torch.Tensor]) -> None:
+        if evidence is not None:
+            shutil.copyfile(start.folder / EVIDENCE, out / EVIDENCE)  # the next stage reads it, too
         if job.stage == "tune":
             lora.save(module.llm, {name.removeprefix("llm."): value for name, value in tensors.items()}, out)
         own = {name: value for name, value in tensors.items() if name.startswith(PREFIX)}
@@ -240,7 +260,10 @@ def trained_options(job: TrainingJob, options: ExplainerOptions, language: Langu
 
 
 def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
-    """Return the card that the stage starts from, and its own options. Raises DetectorError if they do not fit."""
+    """Return the card that the stage starts from, and its own options, with the scaling of that card's P(fake).
+
+    Raises DetectorError if they do not fit.
+    """
     start, name = job.start, job.card.name
     assert start is not None
     if variant_of(without_explainer(start)) != "paper":
@@ -260,7 +283,7 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
         raise DetectorError(f"'{start.folder}' was trained with input {start.input}, but '{name}' has {job.card.input}")
     _same_network(start, job.card)
     if job.stage == "tune" and held is not None:
-        for key in ("prompt", "forgery_grid", "visual_pool", "normalises", *EVIDENCE):
+        for key in ("prompt", "forgery_grid", "visual_pool", "normalises", *CHOICES):
             if getattr(held, key) != getattr(options, key):
                 raise DetectorError(
                     f"'{start.folder}' was aligned with {key} {getattr(held, key)}, but '{name}' has "
@@ -268,7 +291,7 @@ def checked_start(job: TrainingJob) -> tuple[DetectorCard, ExplainerOptions]:
                 )
         found = language_fingerprint(options.llm, job.card.folder)
         check_language(held.model_copy(update={"llm": options.llm}), found, start)
-    return start, options
+    return start, options.model_copy(update={"platt": None if held is None else held.platt})
 
 
 def _same_network(start: DetectorCard, card: DetectorCard) -> None:

@@ -32,6 +32,8 @@ PARTS = ("cnn", "no-general", "no-specific", "no-layer", "no-bridge", "no-map")
 PARTS += ("no-tower", "no-strides", "no-gates", "no-masks", "no-freeze", "no-average", "no-ties")
 DETECTORS = (WHOLE, *(f"{WHOLE}-{part}" for part in PARTS))
 WITHOUT_MAP = (f"{WHOLE}-cnn", f"{WHOLE}-no-map")
+BLOB = "centre blob"
+MAP_METRICS = {"energy_ratio": "energy in the mask / its area", "pointing": "pointing", "pixel_auc": "pixel AUC"}
 MASKED = ("synthetic",)
 """Datasets with true masks, where heat maps are held against them."""
 
@@ -90,12 +92,13 @@ def table(place: Path) -> dict[str, Any]:
 
 
 def maps(place: Path, detector: str) -> dict[str, Any]:
-    """What the heat maps of each seed have inside the true masks, over the masks' area, with intervals."""
-    found = {}
+    """How the heat maps of each seed, and a blob in the centre, fit the true masks: by metric, value and interval."""
+    found: dict[str, Any] = {}
     for path in sorted(place.glob(f"seed*/{detector}.maps.json")):
-        ratio = json.loads(path.read_text())["metrics"]["energy_ratio"]
-        found[path.parent.name] = [ratio["value"], *ratio["ci"]]
-    return {"map_energy": found} if found else {}
+        report = json.loads(path.read_text())
+        for who, metrics in ((path.parent.name, report["metrics"]), (BLOB, report["controls"]["centre"])):
+            found[who] = {name: [metrics[name]["value"], *metrics[name]["ci"]] for name in MAP_METRICS}
+    return {"maps": found} if found else {}
 
 
 def row(detector: str, found: dict[str, dict[int, Influence]]) -> dict[str, Any]:
@@ -126,13 +129,19 @@ def markdown(dataset: str, rows: dict[str, Any]) -> str:
         p = f"{found['p']:.3f}" if "p" in found else "–"
         mean = f"{found['mean']:.3f} {span(found['ci'])}"
         lines.append(f"| `{detector}` | {len(found['seeds'])} | {mean} | {each} | {less} | {p} |")
-    if any("map_energy" in found for found in rows.values()):
-        lines += ["", "| detector | heat map's energy in the mask over the mask's area [95% CI] |", "|---|---|"]
-        for detector, found in rows.items():
-            each = found.get("map_energy", {}).items()
-            told = "; ".join(f"{seed}: {one[0]:.2f} [{one[1]:.2f}, {one[2]:.2f}]" for seed, one in each)
-            lines.append(f"| `{detector}` | {told or 'no map'} |")
+    if any("maps" in found for found in rows.values()):
+        lines += ["", f"| map of | training | {' | '.join(f'{one} [95% CI]' for one in MAP_METRICS.values())} |"]
+        lines.append("|---|---|---:|---:|---:|")
+        of = {detector: found["maps"] for detector, found in rows.items() if "maps" in found}
+        lines.append(f"| {BLOB} | – | {cells(next(iter(of.values()))[BLOB])} |")
+        for detector, each in of.items():
+            lines += [f"| `{detector}` | {seed} | {cells(each[seed])} |" for seed in each if seed != BLOB]
     return "\n".join(lines) + "\n"
+
+
+def cells(found: dict[str, list[float]]) -> str:
+    """What the metrics of a map say, as cells."""
+    return " | ".join(f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in found.values())
 
 
 def span(ci: Sequence[float]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -59,6 +60,7 @@ LSDA = {"teacher": "test_efficientnet", "real_encoder": "test_resnet"}
 """Small encoders, of which there is one for each manipulation."""
 
 
+@cache
 def trainable() -> dict[str, DetectorCard]:
     """The cards of torch networks that the training loop trains on single images, small where there are small ones."""
     found: dict[str, DetectorCard] = {}

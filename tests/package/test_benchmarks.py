@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import toy_m2f2det
 from paths import HELPERS, ROOT
-from toy_explainer import EXPLAINER
+from toy_explainer import EXPLAINER, stages
 from toy_llm import tiny_llm
+from toy_questions import FACES
 
 from m2f2bench.core.memo import cache_folder
 from m2f2bench.core.tensors import write_tensors
@@ -21,7 +22,17 @@ from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
 
 FOLDER = ROOT / "benchmarks"
-TOLD = {"all", "common", "ablation", "forgery_tokens", "left_out", "token_sizes", "training_cost", "training_step"}
+TOLD = {
+    "all",
+    "common",
+    "ablation",
+    "forgery_tokens",
+    "left_out",
+    "region_tokens",
+    "token_sizes",
+    "training_cost",
+    "training_step",
+}
 """What is no benchmark, or is told what it is about."""
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in TOLD)
 
@@ -75,6 +86,15 @@ def test_b5_forgery_tokens(bench: Any, rules: Path, tmp_path: Path, capsys: pyte
     faces = f"{HELPERS / 'toy_questions.py'}:Faces"
     bench("forgery_tokens", tmp_path, "-s", faces, "-p", rules, "--limit", 4, "--out", tmp_path / "out")
     assert "toy-permuted" in capsys.readouterr().out and (tmp_path / "out" / "paired.md").exists()
+
+
+def test_b5_region_tokens(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = stages(tmp_path, FACES, region_tokens=True)["align"]
+    bench("region_tokens", place, "-s", "synthetic", "--limit", 8, "--json")
+    (found,) = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["images"] == 8 and found["swap"] == ["eyes", "mouth"]
+    with pytest.raises(pytest.fail.Exception, match="has no tokens of regions: train it with region_tokens"):
+        bench("region_tokens", stages(tmp_path / "plain", FACES)["align"])
 
 
 def test_b5_token_sizes(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

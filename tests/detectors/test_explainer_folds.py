@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from toy_explainer import card_file, detector_folder
+from toy_launch import launch
 from toy_questions import FACES, Faces
 
 import m2f2bench
@@ -248,6 +249,14 @@ def test_it_is_cut_off_and_goes_on_to_the_same_evidence(
     assert logits_of(out) == logits_of(trained) and options_of(out)["platt"] == options_of(trained)["platt"]
     record = json.loads((out / "training.json").read_text())
     assert any("by 2 networks that did not learn from their people; scaled: " in note for note in record["notes"])
+
+
+def test_two_processes_write_the_evidence_of_one(trained: Path, tmp_path: Path) -> None:
+    done = launch("toy_folds.py", str(folds_card(tmp_path)), str(tmp_path / "two"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert logits_of(tmp_path / "two") == pytest.approx(logits_of(trained), abs=1e-3)
+    assert options_of(tmp_path / "two")["platt"] == pytest.approx(options_of(trained)["platt"], rel=1e-2)
+    assert not (tmp_path / "two" / "folds").exists()
 
 
 def test_another_evidence_is_another_training(trained: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_tables_come_from_the_rows(tmp_path: Path, dataset: str) -> None:
     page = (ROOT / "docs" / "findings" / "parts.md").read_text(encoding="utf-8")
     assert f'{{{{ markdown("ablation/{dataset}") }}}}' in page
     made = json.loads((tmp_path / f"{dataset}.json").read_text())
-    assert len(made) == 7
+    assert {"m2f2det-small", "m2f2det-small-cnn"} <= set(made)
     whole = made["m2f2det-small"]
     for detector, found in made.items():
         for seed, auc in zip(found["seeds"], found["auc"], strict=True):

@@ -18,7 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,13 @@ PARTS += ("no-tower", "no-strides", "no-gates", "no-masks", "no-freeze", "no-ave
 DETECTORS = (WHOLE, *(f"{WHOLE}-{part}" for part in PARTS))
 WITHOUT_MAP = (f"{WHOLE}-cnn", f"{WHOLE}-no-map")
 BLOB = "centre blob"
+MAP_LESS = {
+    "detector_less_control": "energy in the mask",
+    "pointing_less_control": "pointing",
+    "pixel_auc_less_control": "pixel AUC",
+    "iou_less_control": "IoU at .5",
+}
+"""What a map has more than the blob, in pairs."""
 MAP_METRICS = {"energy_ratio": "energy in the mask / its area", "pointing": "pointing", "pixel_auc": "pixel AUC"}
 MASKED = ("synthetic",)
 """Datasets with true masks, where heat maps are held against them."""
@@ -96,9 +103,15 @@ def maps(place: Path, detector: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(place.glob(f"seed*/{detector}.maps.json")):
         report = json.loads(path.read_text())
-        for who, metrics in ((path.parent.name, report["metrics"]), (BLOB, report["controls"]["centre"])):
-            found[who] = {name: [metrics[name]["value"], *metrics[name]["ci"]] for name in MAP_METRICS}
+        blob = report["controls"]["centre"]
+        found[path.parent.name] = measured(report["metrics"], MAP_METRICS) | measured(blob, MAP_LESS)
+        found[BLOB] = measured(blob, MAP_METRICS)
     return {"maps": found} if found else {}
+
+
+def measured(metrics: dict[str, Any], names: Iterable[str]) -> dict[str, list[float]]:
+    """Some metrics of a report: value and interval."""
+    return {name: [metrics[name]["value"], *metrics[name]["ci"]] for name in names}
 
 
 def row(detector: str, found: dict[str, dict[int, Influence]]) -> dict[str, Any]:
@@ -129,19 +142,34 @@ def markdown(dataset: str, rows: dict[str, Any]) -> str:
         p = f"{found['p']:.3f}" if "p" in found else "–"
         mean = f"{found['mean']:.3f} {span(found['ci'])}"
         lines.append(f"| `{detector}` | {len(found['seeds'])} | {mean} | {each} | {less} | {p} |")
-    if any("maps" in found for found in rows.values()):
-        lines += ["", f"| map of | training | {' | '.join(f'{one} [95% CI]' for one in MAP_METRICS.values())} |"]
-        lines.append("|---|---|---:|---:|---:|")
-        of = {detector: found["maps"] for detector, found in rows.items() if "maps" in found}
-        lines.append(f"| {BLOB} | – | {cells(next(iter(of.values()))[BLOB])} |")
-        for detector, each in of.items():
-            lines += [f"| `{detector}` | {seed} | {cells(each[seed])} |" for seed in each if seed != BLOB]
+    of = {detector: found["maps"] for detector, found in rows.items() if "maps" in found}
+    if of:
+        lines += heads("map of", MAP_METRICS)
+        lines.append(f"| {BLOB} | – | {cells(next(iter(of.values()))[BLOB], MAP_METRICS)} |")
+        lines += map_rows(of, MAP_METRICS)
+        lines += [*heads(f"map less the {BLOB}", MAP_LESS), *map_rows(of, MAP_LESS)]
     return "\n".join(lines) + "\n"
 
 
-def cells(found: dict[str, list[float]]) -> str:
+def heads(what: str, names: dict[str, str]) -> list[str]:
+    """The head of a table of maps."""
+    titles = " | ".join(f"{one} [95% CI]" for one in names.values())
+    return ["", f"| {what} | training | {titles} |", "|---|---|" + "---:|" * len(names)]
+
+
+def map_rows(of: dict[str, Any], names: dict[str, str]) -> list[str]:
+    """The rows of a table of maps, one for each training of each detector."""
+    return [
+        f"| `{detector}` | {seed} | {cells(found, names)} |"
+        for detector, each in of.items()
+        for seed, found in each.items()
+        if seed != BLOB
+    ]
+
+
+def cells(found: dict[str, list[float]], names: Iterable[str]) -> str:
     """What the metrics of a map say, as cells."""
-    return " | ".join(f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in found.values())
+    return " | ".join("{:.2f} [{:.2f}, {:.2f}]".format(*found[name]) for name in names)
 
 
 def span(ci: Sequence[float]) -> str:

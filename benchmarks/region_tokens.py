@@ -12,36 +12,37 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import m2f2bench
+from m2f2bench.cards.protocols import Bootstrap
 from m2f2bench.core.connected import connected
 from m2f2bench.core.records import FAKE, Frame, Question
 from m2f2bench.detectors.m2f2det.regions import REGIONS
 from m2f2bench.metrics.verdicts.prose import read_prose
+from m2f2bench.stats.bootstrap import percentile_interval
+from m2f2bench.stats.statistic import estimate, mean_of
 
-RESAMPLES = 1000
+RESAMPLING = Bootstrap(resamples=1000)
 
 
-def share(
-    hits: Sequence[bool], groups: Sequence[int], less: Sequence[bool] = (), of: Sequence[int] = ()
-) -> list[float]:
-    """The mean of `hits`, less that of `less`, with the interval over resampled groups: three numbers."""
-    random, count = np.random.default_rng(0), 1 + max([*groups, *of], default=0)
-    draws = [
-        np.ones(count),
-        *(np.bincount(random.integers(count, size=count), minlength=count) for _ in range(RESAMPLES)),
-    ]
+def shares(hits: Any, which: Any, cluster: Any) -> dict[str, Any] | None:
+    """How often there are hits [N] among those that are meant and among the others, and the difference.
 
-    def mean(values: Sequence[bool], codes: Sequence[int], weights: Any) -> float:
-        found = weights[np.asarray(codes, dtype=int)]
-        return float((found * np.asarray(values, dtype=float)).sum() / found.sum()) if found.sum() else np.nan
-
-    values = [mean(hits, groups, one) - (mean(less, of, one) if len(less) else 0.0) for one in draws]
-    return [values[0], *np.nanpercentile(values[1:], (2.5, 97.5)).tolist()]
+    Each is a value with its interval over clusters [N]; None if there are none of one kind.
+    """
+    hits, which, cluster = np.asarray(hits, float), np.asarray(which, bool), np.asarray(cluster, int)
+    if which.all() or not which.any():
+        return None
+    count = int(cluster.max()) + 1
+    made = estimate({"share": mean_of(hits)}, {True: which, False: ~which}, which * 1, cluster, count, RESAMPLING)
+    found = {own: [made.scores[own]["share"].value, *(made.scores[own]["share"].ci or ())] for own in (True, False)}
+    less = found[True][0] - found[False][0]
+    drawn = made.drawn[True]["share"] - made.drawn[False]["share"] if made.drawn else None
+    ci, _ = percentile_interval(less, drawn, count, RESAMPLING)
+    return {"these": found[True], "others": found[False], "less": [less, *(ci or ())], "n": np.bincount(which).tolist()}
 
 
 def swapped(explainer: Any, first: str, second: str) -> Any:
@@ -63,15 +64,13 @@ def verdicts(explainer: Any, dataset: Any, asked: list[tuple[Frame, Question]]) 
 
 def follows(asked: list[tuple[Frame, Question]], said: list[str], group: dict[str, int]) -> list[dict[str, Any]]:
     """For each region and all of them: how often a touched and an untouched one is called fake, and the difference."""
+    own = [n for n, (frame, _) in enumerate(asked) if frame.label == FAKE]
     rows = []
     for region in (*REGIONS, "all"):
-        own = [(q.label == FAKE, v == "fake", group[f.id]) for (f, q), v in zip(asked, said, strict=True)
-               if f.label == FAKE and region in (q.region, "all")]  # fmt: skip
-        touched, other = ([one[1:] for one in own if one[0] == which] for which in (True, False))
-        if touched and other:
-            (hits, groups), (less, of) = (tuple(zip(*one, strict=True)) for one in (touched, other))
-            row = {"touched": share(hits, groups), "untouched": share(less, of), "less": share(hits, groups, less, of)}
-            rows.append({"region": region, "n": [len(hits), len(less)], **row})
+        about = [n for n in own if region in (asked[n][1].region, "all")]
+        touched = [asked[n][1].label == FAKE for n in about]
+        found = shares([said[n] == "fake" for n in about], touched, [group[asked[n][0].id] for n in about])
+        rows += [] if found is None else [{"region": region, **found}]
     return rows
 
 
@@ -100,27 +99,24 @@ def main() -> None:
     plain = swapped(explainer, a, b)
     again = verdicts(explainer, dataset, [asked[n] for n in mixed])
     explainer.projectors.forward = plain
-    changed = [(asked[n][1].region in (a, b), said[n] != v, group[asked[n][0].id])
-               for n, v in zip(mixed, again, strict=True)]  # fmt: skip
-    own, other = ([one[1:] for one in changed if one[0] == which] for which in (True, False))
+    changed = [said[n] != verdict for n, verdict in zip(mixed, again, strict=True)]
+    these = [asked[n][1].region in (a, b) for n in mixed]
     made: dict[str, Any] = {"follows": follows(asked, said, group), "swap": [a, b], "images": len(chosen)}
-    if own and other:
-        (hits, groups), (less, of) = (tuple(zip(*one, strict=True)) for one in (own, other))
-        made["changed"] = {"these": share(hits, groups), "others": share(less, of), "n": [len(hits), len(less)]}
-        made["changed"]["less"] = share(hits, groups, less, of)
+    made["changed"] = shares(changed, these, [group[asked[n][0].id] for n in mixed]) if mixed else None
     if given.json:
         print(json.dumps([made]))
         return
     print("| region | touched: called fake | untouched: called fake | difference |\n|---|---:|---:|---:|")
     for row in made["follows"]:
-        print(f"| {row['region']} | {' | '.join(text(row[name]) for name in ('touched', 'untouched', 'less'))} |")
-    if "changed" in made:
+        print(f"| {row['region']} | {' | '.join(text(row[name]) for name in ('these', 'others', 'less'))} |")
+    if made["changed"]:
         cells = [text(made["changed"][name]) for name in ("these", "others", "less")]
         print(f"\nVerdicts that change as {a} and {b} are exchanged: {cells[0]}; others {cells[1]}; less {cells[2]}")
 
 
 def text(found: list[float]) -> str:
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*found)
+    """A value, with its interval if there is one."""
+    return f"{found[0]:.3f}" + (" [{:.3f}, {:.3f}]".format(*found[1:]) if found[1:] else "")
 
 
 if __name__ == "__main__":

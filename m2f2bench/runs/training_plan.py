@@ -170,13 +170,13 @@ def _counted(job: TrainingJob) -> dict[str, Any]:
         images = sum(len(plan.batch(step)) for step in range(plan.total))
         found = (plan.total / plan.per_epoch, plan.per_epoch, plan.total, settings.batch_size, images)
         return dict(zip(COUNTS, (*found, first * (1 + -(-plan.total // every))), strict=True))
-    from ..training.losses.make import make_loss
+    from ..training.losses.make import chosen_loss, make_loss
     from ..training.plan import make_plan
     from ..training.sources.base import make_source
 
     own = job.settings
     source = make_source(own.source, job.card.name)
-    batches = make_plan(job, source, make_loss(own.loss).pairs)
+    batches = make_plan(job, source, make_loss(chosen_loss(job)).pairs)
     size = len(batches.batches(0)[0]) * (1 if source is None else len(source.labels))
     total = batches.steps * own.epochs
     validations = -(-total // (own.validate_steps or batches.steps))

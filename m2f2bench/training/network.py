@@ -25,7 +25,7 @@ from .job import FitReport, Tensors, TrainingJob
 from .loader import Making, Part, Parts, part_loader, validation_part
 from .loop import fit
 from .losses.base import Given, Rows
-from .losses.make import lacks_optional_masks, make_loss, method_numbers, training_loss
+from .losses.make import chosen_loss, method_numbers, training_loss
 from .losses.passing import LossPass
 from .objective import Objective, Progress, linear_lr_factor, lr_factor, plateau_lr_factor
 from .plan import make_plan
@@ -114,7 +114,6 @@ class _Detection(Objective[Part]):
         super().__init__(job, channels_last(network.model), accelerator)
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
         loss = training_loss(job, network.gives)
-        self.without_masks = lacks_optional_masks(job, make_loss(job.settings.loss))
         self.source = make_source(job.settings.source, job.card.name, job.landmarks)
         self.plan = make_plan(job, self.source, pairs=loss is not None and loss.pairs)
         self.making = Making(
@@ -309,7 +308,7 @@ class _Detection(Objective[Part]):
             chosen = f"last {unit} taken: there are no validation frames"
         stopped = f"ended after {unit} {len(progress.curves)}: no better one in the last {self.settings.stop_after}"
         made = [] if self.own_loss is None else [self.own_loss.loss.note()]
-        if self.without_masks:
+        if chosen_loss(self.job) != self.settings.loss:
             made.append(f"the dataset has no masks for loss {self.settings.loss.name}: cross-entropy alone")
         made += self.plan.notes()
         if self.source is not None:

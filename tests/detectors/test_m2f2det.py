@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ import toy_training
 from toy_m2f2det import ABLATIONS, CLIP, INPUT, M2F2Detector, fit, pixels, toy_network
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from m2f2bench.cards.folders import find_card
-from m2f2bench.cards.models import read_card
+from m2f2bench.cards.folders import find_card, iter_cards
+from m2f2bench.cards.models import merged, read_card
 from m2f2bench.core.errors import CardError, DetectorError
 from m2f2bench.core.tensors import read_tensors, write_tensors
 from m2f2bench.detectors.m2f2det.detector import build, frozen_parts
-from m2f2bench.detectors.m2f2det.options import CnnSettings, PaperOptions
+from m2f2bench.detectors.m2f2det.options import CnnSettings, PaperOptions, without_explainer
 from m2f2bench.detectors.m2f2det.paper import PaperNetwork
 from m2f2bench.detectors.m2f2det.towers import DeepfakeEncoder
-from m2f2bench.loading import load_detector
+from m2f2bench.loading import detector_card, load_detector
+from m2f2bench.training.losses.make import make_loss
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -312,6 +314,27 @@ def test_the_papers_cnns_have_maps_at_the_cards_depths() -> None:
         "m2f2det-vit-b16": [(80, 16), (112, 16), (192, 32), (1280, 32)],
         "m2f2det-small": [(80, 16), (112, 16), (192, 32), (1280, 32)],
     }
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in iter_cards("detectors") if "m2f2det-small" in path.stem))
+def test_each_card_of_the_small_model_fits_its_network(name: str) -> None:
+    """Every pattern of rates and of what waits matches a trained parameter, and the loss gets its outputs."""
+    card, cls = detector_card(name)
+    if not issubclass(cls, M2F2Detector):
+        return
+    plain = without_explainer(card)
+    drawn = {key: {"pretrained": None} for key in ("cnn", "image_tower") if key in plain.options}
+    options = PaperOptions.model_validate(merged(plain.options, drawn))
+    network, _ = build(options, plain)
+    settings = card.training
+    assert settings is not None
+    for part in frozen_parts(options):
+        network.get_submodule(part).requires_grad_(False)
+    trained = [key for key, value in network.named_parameters() if value.requires_grad]
+    for pattern in (*settings.lr_of, *settings.freeze_epochs):
+        assert fnmatch.filter(trained, pattern), pattern
+    assert set(make_loss(settings.loss).needs) <= set(network.gives)
+    assert network(torch.zeros(2, 3, 160, 160)).shape == (2,)
 
 
 def test_full_size_options_fit_the_architecture() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import toy_m2f2det
 from paths import HELPERS, ROOT
 from toy_explainer import EXPLAINER, stages
@@ -17,9 +18,11 @@ from toy_llm import tiny_llm
 from toy_questions import FACES
 
 from m2f2bench.core.memo import cache_folder
+from m2f2bench.core.records import Frame, Locator, Question
 from m2f2bench.core.tensors import write_tensors
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import PREFIX, new_projectors
+from m2f2bench.detectors.m2f2det.regions import REGIONS
 
 FOLDER = ROOT / "benchmarks"
 TOLD = {
@@ -95,6 +98,35 @@ def test_b5_region_tokens(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     assert found["images"] == 8 and found["swap"] == ["eyes", "mouth"]
     with pytest.raises(pytest.fail.Exception, match="has no tokens of regions: train it with region_tokens"):
         bench("region_tokens", stages(tmp_path / "plain", FACES)["align"])
+
+
+def test_b5_regions_by_hand() -> None:
+    """Of two forged faces the mouth is touched; the explainer calls both mouths and one nose fake."""
+    made = runpy.run_path(str(FOLDER / "region_tokens.py"))
+
+    def asked(number: int, label: int, region: str, touched: int) -> Any:
+        face = Frame(f"f{number}", f"v{number}", label, "swap", "test", (f"p{number}",), Locator(""))
+        return face, Question(f"{number}{region}", face.id, "Is it?", ("It is.",), region, touched, "blind")
+
+    rows = [asked(n, 1, region, int(region == "mouth")) for n in (0, 1) for region in ("mouth", "nose")]
+    rows += [asked(2, 0, region, 0) for region in ("mouth", "nose")]  # a real face, which does not count
+    said = ["fake", "fake", "fake", "real", "fake", "fake"]
+    (every,) = made["follows"](rows, said, {"f0": 0, "f1": 1, "f2": 2})
+    assert (every["region"], every["these"][0], every["others"][0], every["less"][0]) == ("all", 1.0, 0.5, 0.5)
+    assert every["n"] == [2, 2] and every["less"][1] <= 0.5 <= every["less"][2]
+    assert made["shares"]([True], [True], [0]) is None
+
+    class Explainer:
+        projectors = torch.nn.Module()
+
+    one = Explainer()
+    one.projectors.forward = lambda p, patches, cells, regions: regions
+    plain = made["swapped"](one, "eyes", "mouth")
+    before = torch.arange(5.0)[None, :, None]
+    after = one.projectors(None, None, None, before)
+    changed = [REGIONS[n] for n in range(5) if before[0, n] != after[0, n]]
+    assert changed == ["eyes", "mouth"] and after[0, 1] == 3 and after[0, 3] == 1
+    assert plain(0, 0, 0, before) is before
 
 
 def test_b5_token_sizes(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from ...cards.models import DetectorCard
 from ...core.errors import DetectorError, FrameError
@@ -87,7 +87,6 @@ def platt_scaling(logits: Sequence[float], labels: Sequence[int], balanced: bool
     same. a is at least FLATTEST: the order of scores stays.
     """
     from scipy.optimize import minimize
-    from scipy.special import expit
 
     z, fake = np.asarray(logits, dtype=np.float64), np.asarray(labels) == FAKE
     many, few = int(fake.sum()), int((~fake).sum())
@@ -113,14 +112,8 @@ class Evidence:
 
     def probability(self, frame: Frame) -> float | None:
         """Return P(fake) of a frame; None for one that is not known."""
-        logit = self._logits.get(frame.split, {}).get(frame.id)
-        return None if logit is None else scaled(logit, self._platt)
-
-
-def scaled(logit: float, platt: Platt) -> float:
-    """Return P(fake) = sigmoid(a · logit + b)."""
-    x = platt[0] * logit + platt[1]
-    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+        logit, (factor, shift) = self._logits.get(frame.split, {}).get(frame.id), self._platt
+        return None if logit is None else float(expit(factor * logit + shift))
 
 
 def evidence_of(start: DetectorCard, options: ExplainerOptions, frames: Sequence[Frame]) -> Evidence | None:
@@ -191,17 +184,17 @@ def _judged(job: TrainingJob, networks: Sequence[M2F2Detector], folds: Sequence[
     return found
 
 
-def _each(job: TrainingJob, network: M2F2Detector, frames: Sequence[Frame]) -> list[tuple[Frame, float]]:
-    """Return frames with a network's logits; an unreadable frame is left out, as training did."""
-    readable, images = [], []
-    for frame in frames:
-        try:
-            images.append(network.prepare(read_pixels(job.read, frame)))
-        except FrameError:
-            continue
-        readable.append(frame)
-    parts = [network.logits(images[first : first + TOGETHER]) for first in range(0, len(images), TOGETHER)]
-    return list(zip(readable, np.concatenate(parts).tolist() if parts else [], strict=True))
+def _each(job: TrainingJob, network: M2F2Detector, frames: Sequence[Frame]) -> Iterator[tuple[Frame, float]]:
+    """Yield frames with a network's logits; an unreadable frame is left out, as training did."""
+    for first in range(0, len(frames), TOGETHER):
+        readable, images = [], []
+        for frame in frames[first : first + TOGETHER]:
+            try:
+                images.append(network.prepare(read_pixels(job.read, frame)))
+            except FrameError:
+                continue
+            readable.append(frame)
+        yield from zip(readable, network.logits(images).tolist(), strict=True)
 
 
 def _content(path: Path, identity: str | None = None) -> dict[str, Any]:

@@ -42,11 +42,8 @@ def training_loss(job: TrainingJob, gives: Sequence[str]) -> TrainingLoss | None
     Raises CardError if the network, the views or the dataset do not fit the loss.
     """
     settings, where = job.settings, f"detector '{job.card.name}'"
-    chosen = settings.loss
+    chosen = chosen_loss(job)
     loss = make_loss(chosen)
-    if lacks_optional_masks(job, loss):
-        chosen = LossSettings()
-        loss = make_loss(chosen)
     if missing := [name for name in loss.needs if name not in gives]:
         raise CardError(
             f"{where}: loss '{loss.name}' needs the output '{missing[0]}', which backend '{job.card.backend}' with "
@@ -64,9 +61,11 @@ def training_loss(job: TrainingJob, gives: Sequence[str]) -> TrainingLoss | None
     return None if plain else loss
 
 
-def lacks_optional_masks(job: TrainingJob, loss: TrainingLoss) -> bool:
-    """Return whether the card lets a loss give way to cross-entropy, and the dataset has no masks for it."""
-    return loss.masks and job.settings.loss.masks == "optional" and job.mask is None and job.settings.source is None
+def chosen_loss(job: TrainingJob) -> LossSettings:
+    """Return the card's loss, or plain cross-entropy where its masks are optional and the dataset has none."""
+    own = job.settings.loss
+    gives_way = own.masks == "optional" and job.mask is None and job.settings.source is None
+    return LossSettings() if gives_way and make_loss(own).masks else own
 
 
 def _check_data(job: TrainingJob, loss: TrainingLoss, where: str) -> None:

@@ -224,8 +224,9 @@ class TrainingSettings(Settings):
     freeze: tuple[str, ...] = ()
     """Patterns of names of parameters (`backbone.block1.*`) that training leaves as they are."""
     freeze_epochs: dict[str, Annotated[float, Field(gt=0.0)]] = {}
-    """Patterns of names of parameters (`encoder.*`) to the number of first epochs in which they do not learn; a
-    submodule without other trained parameters is in eval mode as long."""
+    """Patterns of names of parameters (`encoder.*`) to the number of first epochs in which they do not learn, and
+    after which they have the warm-up for themselves; a submodule without other trained parameters is in eval mode as
+    long."""
     ema: float | None = Field(default=None, gt=0.0, lt=1.0)
     """Decay of a moving average of the weights, which is judged and written in their place; None: no average."""
     sam: float | None = Field(default=None, gt=0.0)

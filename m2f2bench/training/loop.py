@@ -71,7 +71,8 @@ def share_network(accelerator: Any, objective: Objective[Any]) -> Whole:
     if not sharded and kind not in ("NO", "MULTI_CPU", "MULTI_GPU"):
         ways = "one or more GPUs or CPUs" + (", or FSDP" if objective.shardable else "")
         raise DetectorError(f"accelerate is configured for {kind}: this training supports {ways}")
-    optimizer = make_optimizer(objective.module, objective.optimizing, objective.job.card.name, accelerator.device)
+    where = (objective.job.card.name, accelerator.device)
+    optimizer = make_optimizer(objective.module, objective.optimizing, *where, objective.begins())
     clip = objective.settings.clip_grad_norm or 0.0
     if sharded:
         return FullySharded(accelerator, objective.module, optimizer, clip)
@@ -140,7 +141,9 @@ class _Training(Generic[B]):
         objective, progress = self.objective, self.progress
         factor = objective.lr_factor(progress)
         for group in self.shared.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+            since = progress.step - group["begins"]
+            own = objective.rise(since) if group["begins"] and since >= 0 else 1.0
+            group["lr"] = group["initial_lr"] * factor * own
         loss, count, divisor = self._with_memory(self._gradients)
         self._check_finite("loss", loss, f"at step {progress.step + 1}")
         if divisor:

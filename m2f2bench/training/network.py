@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -27,7 +27,7 @@ from .loop import fit
 from .losses.base import Given, Rows
 from .losses.make import chosen_loss, method_numbers, training_loss
 from .losses.passing import LossPass
-from .objective import Objective, Progress, linear_lr_factor, lr_factor, plateau_lr_factor
+from .objective import Objective, Progress, linear_lr_factor, linear_rise, lr_factor, plateau_lr_factor
 from .plan import make_plan
 from .sharing import SharedStatistics
 from .sources.base import Source, make_source
@@ -170,6 +170,12 @@ class _Detection(Objective[Part]):
         losses = [row.get("val_loss") for row in progress.curves]
         own = (settings.plateau_factor, settings.plateau_patience, settings.plateau_cooldown)
         return plateau_lr_factor(step, self.warmup, losses, *own)
+
+    def begins(self) -> Mapping[str, int]:
+        return self.held.until
+
+    def rise(self, step: int) -> float:
+        return linear_rise(step, self.warmup)
 
     def batches(self, step: int, parts: int) -> list[Part]:
         """Return the next parts from the loader of the step's epoch."""

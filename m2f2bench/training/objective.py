@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import reduce
@@ -116,6 +116,14 @@ class Objective(ABC, Generic[B]):
     def lr_factor(self, progress: Progress) -> float:
         """Return the factor of all learning rates at the next step."""
 
+    def begins(self) -> Mapping[str, int]:
+        """Return for each trained parameter the step (from 0) in which it begins to learn; 0 for those left out."""
+        return {}
+
+    def rise(self, step: int) -> float:
+        """Return a second factor, in (0, 1], of what began to learn `step` steps ago and not with the training."""
+        return 1.0
+
     @abstractmethod
     def batches(self, step: int, parts: int) -> list[B]:
         """Return this process's share of a step (from 0), as `parts` batches."""
@@ -199,12 +207,17 @@ def in_order(values: Iterable[float]) -> float:
 
 
 def make_optimizer(
-    model: nn.Module, settings: TrainingSettings, detector: str, device: torch.device | None = None
+    model: nn.Module,
+    settings: TrainingSettings,
+    detector: str,
+    device: torch.device | None = None,
+    begins: Mapping[str, int] | None = None,
 ) -> torch.optim.Optimizer:
     """Return the optimiser of the settings for all parameters that require a gradient.
 
-    Each group holds parameters of one learning rate (`settings.lr`, or the rate in `settings.lr_of`) and one decay
-    (`settings.decay`), in the order of `named_parameters()`; `initial_lr` is the rate that the schedule multiplies.
+    Each group holds parameters of one learning rate (`settings.lr`, or the rate in `settings.lr_of`), one decay
+    (`settings.decay`) and one first step (`begins`, by name), in the order of `named_parameters()`; `initial_lr` is the
+    rate that the schedule multiplies.
     Raises DetectorError, with the name of the `detector`, if nothing is trained, if a pattern of `lr_of` does not fit,
     or if a trained parameter has less than 32 bits: it would lose an update of a ten-thousandth to rounding.
     """
@@ -217,14 +230,19 @@ def make_optimizer(
                 f"detector '{detector}': '{name}' is to be trained and is {str(value.dtype).removeprefix('torch.')}: "
                 "small updates would be lost; trained weights must be float32"
             )
-    own = _own_rates(trained, settings.lr_of, detector)
+    own, first = _own_rates(trained, settings.lr_of, detector), begins or {}
+    alike: dict[tuple[float, int], list[nn.Parameter]] = {
+        (lr, step): [] for lr in [settings.lr, *own.values()] for step in sorted({0, *first.values()})
+    }
+    for name, value in trained.items():
+        alike[own.get(name, settings.lr), first.get(name, 0)].append(value)
     groups: list[dict[str, Any]] = []
-    for lr in dict.fromkeys([settings.lr, *own.values()]):
-        values = [value for name, value in trained.items() if own.get(name, settings.lr) == lr]
+    for (lr, step), values in alike.items():
+        shared = {"lr": lr, "initial_lr": lr, "begins": step}
         matrices = [value for value in values if value.ndim > 1 or settings.decay == "all"]
         others = [value for value in values if value.ndim <= 1 and settings.decay != "all"]
-        groups.append({"params": matrices, "weight_decay": settings.weight_decay, "lr": lr, "initial_lr": lr})
-        groups.append({"params": others, "weight_decay": 0.0, "lr": lr, "initial_lr": lr})
+        groups.append({"params": matrices, "weight_decay": settings.weight_decay, **shared})
+        groups.append({"params": others, "weight_decay": 0.0, **shared})
     groups = [group for group in groups if group["params"]]
     # One parameter after the other on a CPU, where sums then have one order and every run has the same bits. On a GPU
     # many at once, also under FSDP, where torch would not choose that by itself.
@@ -280,6 +298,11 @@ def lr_factor(step: int, total: int, warmup: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
+def linear_rise(step: int, warmup: int) -> float:
+    """Return the factor of a linear warm-up at `step` (0-based): from 1/`warmup` up to 1, and 1 from then on."""
+    return (step + 1) / warmup if step < warmup else 1.0
+
+
 def linear_lr_factor(step: int, total: int, warmup: int) -> float:
     """Return the factor of the learning rate at `step` (0-based) of `total` under the linear schedule, in (0, 1].
 
@@ -289,7 +312,7 @@ def linear_lr_factor(step: int, total: int, warmup: int) -> float:
     """
     if not 0 <= step < total:
         raise ValueError(f"step {step} is outside a training of {total} steps")
-    rise = (step + 1) / warmup if step < warmup else 1.0
+    rise = linear_rise(step, warmup)
     return rise * min(1.0, (total - step) / (total * DECAYING))
 
 
@@ -324,5 +347,5 @@ def plateau_lr_factor(
     It is the linear warm-up of `lr_factor` times `plateau_factor` of the validation losses so far, including those of
     the warm-up.
     """
-    rise = (step + 1) / warmup if step < warmup else 1.0
+    rise = linear_rise(step, warmup)
     return rise * plateau_factor(losses, factor, patience, cooldown)

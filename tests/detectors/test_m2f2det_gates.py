@@ -38,7 +38,8 @@ def test_it_begins_as_its_own_cnn() -> None:
     head.gate_pooled.data.zero_()
     with torch.no_grad():
         last, _ = network.encoder(pixels())
-        torch.testing.assert_close(network.judge(pixels()).logits, head.cnn(last.mean((2, 3))))
+        own, logits = head.cnn(last.mean((2, 3)))[:, 0], network.judge(pixels()).logits
+        torch.testing.assert_close(logits, torch.stack([torch.zeros_like(own), own], dim=1))
     network(pixels()).sum().backward()
     assert head.gate_image.grad is not None and float(head.gate_image.grad.abs()) > 0
     assert head.gate_pooled.grad is not None and float(head.gate_pooled.grad.abs()) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -180,6 +181,26 @@ def test_held_is_resumed_to_the_same_bits(tmp_path: Path, reads: int) -> None:
         train(replace(toy_job(tmp_path / "cut", **HELD), read=dying), frozen=())
     again, _ = train(toy_job(tmp_path / "cut", resume=True, **HELD), frozen=())
     assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_held_has_the_warm_up_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps an epoch: 8 of 16 are held, 4 of warm-up. At its release a part has a quarter of the others' rate."""
+    rates: list[dict[str, float]] = []
+    take = loop._Training.take_step
+
+    def noted(self: Any) -> Any:
+        done = take(self)
+        names = {id(value): name for name, value in self.objective.module.named_parameters()}
+        groups = self.shared.optimizer.param_groups
+        rates.append({names[id(value)].split(".")[0]: group["lr"] for group in groups for value in group["params"]})
+        return done
+
+    monkeypatch.setattr(loop._Training, "take_step", noted)
+    train(toy_job(tmp_path, warmup_epochs=1, **HELD), frozen=())
+    assert [rate["eyes"] / rate["mind"] for rate in rates[8:]] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    cosine = [0.5 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
+    highest = rates[3]["mind"]
+    assert [rate["mind"] / highest for rate in rates] == pytest.approx([0.25, 0.5, 0.75, 1.0, *cosine])
 
 
 def test_what_is_held_and_does_not_fit_is_one_line(tmp_path: Path) -> None:

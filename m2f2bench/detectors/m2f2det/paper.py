@@ -154,32 +154,32 @@ class ForgeryMap(nn.Module):
 
 
 class Head(Linear):
-    """Linear layer to two logits, near zero: other parts would first learn to correct a random one."""
+    """Linear layer to logits near zero: other parts would first learn to correct a random one."""
 
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 2)
+    def __init__(self, inputs: int, outputs: int = 2) -> None:
+        super().__init__(inputs, outputs)
         nn.init.normal_(self.weight, std=0.01)
         nn.init.zeros_(self.bias)
 
 
 class GatedHead(nn.Module):
-    """Logits of the CNN, to which those of CLIP and of f^0 are added, each times a learned gate that starts at zero.
+    """The CNN's own logit of fake, to which those of CLIP and of f^0 are added, each times a gate that starts at zero.
 
-    Untrained it is the CNN alone; a gate at zero moves with the first step, and what is behind it from then on.
+    Untrained it is the CNN alone; a gate at zero moves with the first step, and what is behind it from then on. Real
+    has the logit 0: with one of each, a step of Adam would move their difference twice as far as in the CNN alone.
     """
 
     def __init__(self, cnn: int, width: int) -> None:
         """`cnn` and `width` are the channels of the CNN and of each of the other two."""
         super().__init__()
-        self.cnn = Head(cnn)
-        self.image, self.pooled = Linear(width, 2), Linear(width, 2)
+        self.cnn = Head(cnn, outputs=1)
+        self.image, self.pooled = Linear(width, 1), Linear(width, 1)
         self.gate_image, self.gate_pooled = (nn.Parameter(torch.tensor(0.0)) for _ in range(2))
 
     def forward(self, cnn: torch.Tensor, image: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         """Return logits [B, 2] for the CNN's mean features [B, c], projected CLS [B, w] and f^0 [B, w]."""
         added = self.gate_image * self.image(image) + self.gate_pooled * self.pooled(pooled)
-        logits: torch.Tensor = self.cnn(cnn) + added
-        return logits
+        return F.pad(self.cnn(cnn) + added, (1, 0))
 
 
 class PaperNetwork(nn.Module):

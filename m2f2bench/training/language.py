@@ -43,6 +43,8 @@ class Plan:
     examples: int
     lengths: tuple[int, ...] = ()
     """Lengths of the examples, in any unit, to make batches of similar ones if the settings say so. Empty: unknown."""
+    images: tuple[int, ...] = ()
+    """A number for each example's image, to bring those of one together if the settings say so. Empty: unknown."""
 
     @property
     def per_epoch(self) -> int:
@@ -74,8 +76,20 @@ class Plan:
         """Return the numbers of a step's examples; every epoch has its own order."""
         epoch, place = divmod(step, self.per_epoch)
         size = self.settings.batch_size
-        lengths = self.lengths if self.settings.group_by_length else ()
-        return list(_order(self.examples, self.settings.seed, epoch, size, lengths)[place * size : (place + 1) * size])
+        if self.settings.group_by_image and self.images:
+            order = _order_of_images(self.images, self.settings.seed, epoch)
+        else:
+            lengths = self.lengths if self.settings.group_by_length else ()
+            order = _order(self.examples, self.settings.seed, epoch, size, lengths)
+        return list(order[place * size : (place + 1) * size])
+
+
+@lru_cache(maxsize=2)
+def _order_of_images(images: tuple[int, ...], seed: int, epoch: int) -> tuple[int, ...]:
+    """Return the order of an epoch in which the examples of an image follow one another."""
+    turns = {image: turn for turn, image in enumerate(shuffled(sorted(set(images)), seed, "images", epoch))}
+    order = shuffled(range(len(images)), seed, "examples", epoch)
+    return tuple(sorted(order, key=lambda number: turns[images[number]]))
 
 
 @lru_cache(maxsize=2)
@@ -201,7 +215,9 @@ class _Answers(Objective[Batch]):
         self.val = spread(data.val, limit) if limit else []
         self.frames = frozenset(one.frame.id for one in (*self.train, *self.val))
         lengths = tuple(len(one.question) + len(one.answer) for one in self.train)
-        self.plan = Plan(data.settings, len(self.train), lengths)
+        numbers: dict[tuple[str, str], int] = {}
+        images = tuple(numbers.setdefault((one.frame.split, one.frame.id), len(numbers)) for one in self.train)
+        self.plan = Plan(data.settings, len(self.train), lengths, images)
         self.total = self.plan.total
         self.left_out = network.left_out
         self.feeder = Feeder(network.collate, self.rank, self.world)

@@ -22,7 +22,8 @@ from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.language import LanguageNetwork, fit_language
 from ...training.processes import together
 from ..base import trained_weights
-from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, answer_loss, fitted, pad_right, splice
+from ..llm.cache import study
+from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, answer_loss, beginnings, fitted, pad_right, splice
 from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.verdict import in_words, with_verdict
 from ..network import Normalise, resize
@@ -145,16 +146,20 @@ class Collator:
         read: Callable[[Frame], Any],
         counts: tuple[int, int],
         longest: int,
+        begins: bool = False,
     ) -> None:
-        """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example."""
+        """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example.
+
+        With `begins` a batch says which of its prompts begin alike.
+        """
         self.detector, self.prompter, self.read, self.options = detector, prompter, read, detector.options
-        self.counts, self.longest = counts, longest
+        self.counts, self.longest, self.begins = counts, longest, begins
         self.left_out: dict[str, str] = {}
         """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Return the batch; it is empty if no example can be learned from."""
-        texts, found = [], []
+        texts, found, images = [], [], []
         for example in examples:
             try:
                 tokens = self.detector(example.frame, self.read)
@@ -165,10 +170,13 @@ class Collator:
             if text is not None:
                 texts.append(text)
                 found.append(tokens)
+                images.append(example.frame.id)
         if not texts:
             return {}
         batch = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
-        return {**pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest), **batch._asdict()}
+        padded = pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest)
+        slots = {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}
+        return {**padded, **(beginnings(texts, images, slots) if self.begins else {}), **batch._asdict()}
 
     def _tokenized(self, example: Example, fake: float) -> TokenizedExample | None:
         answer = with_verdict(example.answer, example.frame.label) if self.options.verdict_first else example.answer
@@ -192,13 +200,14 @@ def fit_stage(job: TrainingJob) -> FitReport:
     assert job.language is not None
     accelerator = make_accelerator(job, job.language.settings.precision)  # knows this process's GPU
     with together():
-        network = _network(job, accelerator.device)
+        network = _network(job, accelerator)
     return fit_language(job, network, accelerator)
 
 
-def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
-    """Return the network to train and its data, on a device. Raises DetectorError."""
+def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
+    """Return the network to train and its data, on the process's device. Raises DetectorError."""
     assert job.language is not None
+    device: torch.device = accelerator.device
     start, options = checked_start(job)
     settings = job.language.settings
     with own_draws():
@@ -221,7 +230,9 @@ def _network(job: TrainingJob, device: torch.device) -> LanguageNetwork:
     prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
     counts = token_counts(network, options)
     longest = min(settings.max_length or language.context, language.context)
-    collator = Collator(detector, prompter, job.read, counts, longest)
+    plain = not settings.gradient_checkpointing and str(accelerator.distributed_type.value) != "FSDP"
+    begins = settings.group_by_image and plain and study(language.model, f"LLM '{language.name}'").joins
+    collator = Collator(detector, prompter, job.read, counts, longest, begins)
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     left = ((name, value) for name, value in projectors.named_parameters() if not value.requires_grad)
     frozen |= {PREFIX + name: value.detach().cpu().clone() for name, value in left}

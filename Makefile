@@ -106,16 +106,12 @@ explanations: offline
 	  cp $$r $(EXPLANATIONS)/$$n.json; cp $$(dirname $$r)/resamples.parquet $(EXPLANATIONS)/$$n.parquet; done
 	$(MAKE) explanation-tables
 
-# M2F2-Det with SmolLM2-135M behind it, trained in three stages on DD-VQA, merged, and asked both sets of questions; its
-# results, those of the controls by its verdict, and the training records. About an hour on two cores; goes on where it was cut off.
-EXPLAINER := runs/explainer
+# M2F2-Det with SmolLM2-135M behind it, trained in three stages on DD-VQA, merged, and asked both sets of questions, beside
+# look-ups by its own P(fake); then its results, those of all controls, and the training records. Hours on two cores; goes on
+# where it was cut off.
+EXPLAINER := runs/explainer/ddvqa-c40/seed0
 explainer: offline
-	$(BIN)/m2f2bench train m2f2det-small --dataset ddvqa-c40 --out $(EXPLAINER)/detector --resume
-	$(BIN)/m2f2bench train m2f2det-small-explainer --dataset ddvqa-c40 --stage align --from $(EXPLAINER)/detector \
-	  --out $(EXPLAINER)/align --resume
-	$(BIN)/m2f2bench train m2f2det-small-explainer --dataset ddvqa-c40 --stage tune --from $(EXPLAINER)/align \
-	  --out $(EXPLAINER)/tune --resume
-	test -f $(EXPLAINER)/merged/card.yaml || $(BIN)/m2f2bench merge $(EXPLAINER)/tune --out $(EXPLAINER)/merged
+	$(BIN)/python benchmarks/explainer.py ddvqa-c40
 	$(MAKE) explainer-answers
 
 explainer-answers: $(VENV)/.installed

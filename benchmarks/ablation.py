@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import command, span
 
 from m2f2bench.stats.clustered import Influence, trainings_difference, trainings_interval
 
@@ -43,17 +41,6 @@ MAP_LESS = {
 MAP_METRICS = {"energy_ratio": "energy in the mask / its area", "pointing": "pointing", "pixel_auc": "pixel AUC"}
 MASKED = ("synthetic",)
 """Datasets with true masks, where heat maps are held against them."""
-
-
-def command(words: Sequence[object], log: Path) -> None:
-    """Run m2f2bench with one thread; its output goes to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    with log.open("a") as file:
-        line = [sys.executable, "-m", "m2f2bench", *map(str, words)]
-        done = subprocess.run(line, env=environment, stdout=file, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise SystemExit(f"`m2f2bench {' '.join(map(str, words))}` failed: see {log}")
 
 
 def judge(dataset: str, detector: str, seed: int, out: Path, into: Path) -> None:
@@ -170,11 +157,6 @@ def map_rows(of: dict[str, Any], names: dict[str, str]) -> list[str]:
 def cells(found: dict[str, list[float]], names: Iterable[str]) -> str:
     """What the metrics of a map say, as cells."""
     return " | ".join("{:.2f} [{:.2f}, {:.2f}]".format(*found[name]) for name in names)
-
-
-def span(ci: Sequence[float]) -> str:
-    """An interval as text."""
-    return f"[{ci[0]:.3f}, {ci[1]:.3f}]"
 
 
 def main() -> None:

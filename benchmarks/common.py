@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +20,22 @@ ROOT = Path(__file__).parents[1]
 def sized(full: T, quick: T) -> T:
     """`full`, or with --quick `quick`: so little that the numbers mean nothing, to see whether a benchmark runs."""
     return quick if "--quick" in sys.argv else full
+
+
+def command(words: Sequence[object], log: Path, threads: int = 1) -> None:
+    """Run m2f2bench on so many threads; its output goes to `log`. Ends the benchmark if it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    with log.open("a") as file:
+        line = [sys.executable, "-m", "m2f2bench", *map(str, words)]
+        done = subprocess.run(line, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"`m2f2bench {' '.join(map(str, words))}` failed: see {log}")
+
+
+def span(ci: Sequence[float]) -> str:
+    """An interval as text."""
+    return f"[{ci[0]:.3f}, {ci[1]:.3f}]"
 
 
 def make_frames(root: Path, count: int, seed: int = 0) -> None:

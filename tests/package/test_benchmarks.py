@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ TOLD = {
     "all",
     "common",
     "ablation",
+    "explainer",
     "forgery_tokens",
     "left_out",
     "region_tokens",
@@ -127,6 +129,29 @@ def test_b5_regions_by_hand() -> None:
     changed = [REGIONS[n] for n in range(5) if before[0, n] != after[0, n]]
     assert changed == ["eyes", "mouth"] and after[0, 1] == 3 and after[0, 3] == 1
     assert plain(0, 0, 0, before) is before
+
+
+def test_b5_an_explainer_against_the_look_ups(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The committed results of a training, laid out as the program leaves them: no model, no research data."""
+    own, place = "m2f2det-small-explainer", tmp_path / "ddvqa-c40" / "seed0"
+    place.mkdir(parents=True)
+    for name in (own, f"control-medoid-verdict@{own}", f"control-frequent-verdict@{own}"):
+        for questions in ("explain-blind", "explain-released"):
+            for ending in ("json", "parquet"):
+                kept = ROOT / "leaderboards" / "explanations" / f"{name}--ddvqa-c40--{questions}.{ending}"
+                shutil.copy(kept, place / f"{name}--{questions}.{ending}")
+    bench("explainer", "ddvqa-c40", "--tables", "--into", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("| `explain-")]) == 2 + 2 * 6
+    rows = json.loads((tmp_path / "ddvqa-c40.json").read_text())
+    mine, other = (
+        json.loads((place / f"{name}--explain-blind.json").read_text())["metrics"]["cider"]["value"]
+        for name in (own, f"control-medoid-verdict@{own}")
+    )
+    found = {(one["look_up"], one["metric"]): one for one in rows[0]["less"]}
+    assert found["medoid", "cider"]["difference"] == pytest.approx(mine - other)
+    smallest = min(one["p"] for one in rows[0]["less"])
+    assert min(one["p_holm"] for one in rows[0]["less"]) == pytest.approx(6 * smallest)
 
 
 def test_b5_token_sizes(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,12 +36,11 @@ from m2f2bench.cards.settings import StageSettings
 from m2f2bench.core.records import Example
 from m2f2bench.detectors.llm.cache import Batch
 from m2f2bench.detectors.llm.generate import Generator
+from m2f2bench.detectors.llm.loss import answer_loss, logits_at
 from m2f2bench.detectors.llm.prompt import (
     IGNORED,
     TokenizedExample,
-    answer_loss,
     embed,
-    logits_at,
     pad_right,
     splice,
     spread_length,

@@ -1,4 +1,4 @@
-"""Prompts for an LLM: token ids with slots for the image's tokens, their embeddings, and examples with their loss."""
+"""Prompts for an LLM: token ids with slots for the image's tokens, their embeddings, and batches of examples."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ RELEASED = (
     "Assistant: A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
     "detailed, and polite answers to the human's questions."
 )
-KEPT = 16
-"""Logits are computed at a multiple of this many positions, so that few different shapes occur."""
 _SLOTS = re.compile("(<image>|<deepfake>)")
 
 Elements = tuple[int, ...]
@@ -193,106 +191,9 @@ def pad_right(
     return {"ids": ids, "places": places, "labels": labels}
 
 
-def beginnings(
-    examples: Sequence[TokenizedExample], images: Sequence[str], counts: Mapping[int, int]
-) -> dict[str, torch.Tensor]:
-    """Return which rows of a batch begin alike, for `answer_loss`; nothing if none do.
-
-    A prompt begins with all up to its last slot; rows about one image (`images`: its name, for each example) whose
-    prompts begin with the same elements begin alike. `owners`, int64 [B]: the first row that begins as a row does.
-    `begins`, int64 [B]: the number of positions up to there, the same in all rows.
-    """
-    found = []
-    for one, image in zip(examples, images, strict=True):
-        end = max((place for place, element in enumerate(one.prompt, start=1) if element < 0), default=0)
-        if end in (0, len(one.prompt)):  # the answer's first token must be told from what follows the beginning
-            return {}
-        found.append((image, one.prompt[:end]))
-    rows: dict[tuple[str, Elements], int] = {}
-    owners = [rows.setdefault(one, number) for number, one in enumerate(found)]
-    lengths = {spread_length(elements, counts) for _, elements in rows}
-    if len(lengths) > 1 or len(rows) == len(owners):
-        return {}
-    return {"owners": torch.tensor(owners), "begins": torch.full((len(owners),), lengths.pop())}
-
-
 def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return embeddings [B, L, D]: words, and image tokens [B, n, D] at `places` (int64 [B, L], -1 for a word)."""
     if tokens.shape[1] == 0:
         return words
     index = places.clamp(min=0)[..., None].expand(-1, -1, tokens.shape[2])
     return torch.where((places >= 0)[..., None], tokens.to(words.dtype).gather(1, index), words)
-
-
-def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the sum of the cross-entropies over the answers' tokens, and their number: fp32 [2].
-
-    `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed only at the
-    positions before a token of an answer. With the tensors of `beginnings`, the positions at which rows begin alike are
-    computed once.
-    """
-    labels, cache = batch["labels"], None
-    if "owners" in batch:
-        length = int(batch["begins"][0])
-        cache = _begun(model, inputs[:, :length], batch["owners"])
-        inputs, labels = inputs[:, length:], labels[:, length:]
-    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)  # the logits at a position are for the next token
-    wanted, places = labels[rows, columns + 1], rows * labels.shape[1] + columns
-    count, more = len(places), -len(places) % KEPT
-    wanted, places = nn.functional.pad(wanted, (0, more), value=IGNORED), nn.functional.pad(places, (0, more))
-    logits = logits_at(model, inputs, places, cache).float()
-    losses = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
-    return torch.stack([losses, losses.new_tensor(count)])
-
-
-def _begun(model: nn.Module, inputs: torch.Tensor, owners: torch.Tensor) -> Any:
-    """Return a causal LLM's key-value cache of embeddings [B, L, D], each row's that of row `owners[row]`.
-
-    Only rows that own themselves are computed; gradients go through the cache.
-    """
-    firsts, rows = torch.unique(owners, return_inverse=True)
-    _, cache = _pass(model, inputs[firsts], owners.new_zeros(1), {"use_cache": True})
-    cache.batch_select_indices(rows)
-    return cache
-
-
-def logits_at(model: nn.Module, inputs: torch.Tensor, places: torch.Tensor, cache: Any = None) -> torch.Tensor:
-    """Return a causal LLM's logits [n, V] at n of the B · L positions (row by row) of embeddings [B, L, D].
-
-    With a key-value `cache` of B rows, the embeddings follow what is in it, and are put into it.
-    """
-    given = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
-    return _pass(model, inputs, places, given)[0]
-
-
-def _pass(
-    model: nn.Module, inputs: torch.Tensor, places: torch.Tensor, given: Mapping[str, Any]
-) -> tuple[torch.Tensor, Any]:
-    """Return the logits as `logits_at`, and the key-value cache.
-
-    The output layer gets only these positions: at all of them, logits take far more memory than the rest. If an LLM's
-    output layer is not accessible, or its result is reshaped afterwards, all logits are computed.
-    """
-    picked: list[torch.Tensor] = []
-
-    def pick(layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not given or given[0].shape[:-1] != inputs.shape[:-1]:
-            return None
-        picked.append(given[0].flatten(0, 1)[places][None])
-        return (picked[-1], *given[1:])
-
-    head = model.get_output_embeddings()  # type: ignore[operator]
-    hook = None if head is None else head.register_forward_pre_hook(pick)
-    try:
-        found = model(inputs_embeds=inputs, **given)
-    finally:
-        if hook is not None:
-            hook.remove()
-    cache = getattr(found, "past_key_values", None)
-    if len(picked) == 1 and found.logits.shape[:2] == (1, len(places)):
-        return found.logits[0], cache
-    if picked:
-        if (before := given.get("past_key_values")) is not None:
-            before.crop(-inputs.shape[1])
-        found = model(inputs_embeds=inputs, **given)
-    return found.logits.flatten(0, 1)[places], getattr(found, "past_key_values", None)

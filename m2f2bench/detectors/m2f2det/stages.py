@@ -23,7 +23,8 @@ from ...training.language import LanguageNetwork, fit_language
 from ...training.processes import together
 from ..base import trained_weights
 from ..llm.cache import study
-from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, answer_loss, beginnings, fitted, pad_right, splice
+from ..llm.loss import answer_loss, beginnings
+from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, fitted, pad_right, splice
 from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.verdict import in_words, with_verdict
 from ..network import Normalise, resize

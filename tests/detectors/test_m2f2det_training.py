@@ -154,7 +154,7 @@ def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkey
     job.language = LanguageData(StageSettings(precision="bf16"), [], [])
     asked: list[Any] = []
     monkeypatch.setattr(learning, "make_accelerator", lambda job, precision: asked.append(precision) or own)
-    monkeypatch.setattr(learning, "_network", lambda job, device: device)
+    monkeypatch.setattr(learning, "_network", lambda job, accelerator: accelerator.device)
     monkeypatch.setattr(learning, "fit_language", lambda *given: given)
     assert learning.fit_stage(job) == (job, own.device, own) and asked == ["bf16"]
     placed: list[Any] = []
@@ -165,7 +165,7 @@ def test_b2_every_process_learns_to_answer_on_its_own_gpu(tmp_path: Path, monkey
     monkeypatch.setattr(learning, "open_language", lambda source, folder, device: placed.append(device))
     monkeypatch.setattr(learning, "_parts", lambda *given: (_ for _ in ()).throw(DetectorError("so far")))
     with pytest.raises(DetectorError, match="so far"):
-        learning._network(job, own.device)
+        learning._network(job, own)
     assert placed == [own.device]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import command, span
+from common import command, put_tables, span
 
 from m2f2bench.stats.clustered import Influence, trainings_difference, trainings_interval
 
@@ -176,10 +176,7 @@ def main() -> None:
             for job in jobs:
                 job.result()
     rows = table(given.into / given.dataset)
-    text = markdown(given.dataset, rows)
-    (given.into / f"{given.dataset}.md").write_text(text)
-    (given.into / f"{given.dataset}.json").write_text(json.dumps(rows, indent=1) + "\n")
-    print(text, end="")
+    put_tables(given.into / given.dataset, rows, markdown(given.dataset, rows))
 
 
 if __name__ == "__main__":

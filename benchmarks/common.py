@@ -38,6 +38,13 @@ def span(ci: Sequence[float]) -> str:
     return f"[{ci[0]:.3f}, {ci[1]:.3f}]"
 
 
+def put_tables(place: Path, rows: object, text: str) -> None:
+    """Write tables as PLACE.md, and their numbers as PLACE.json; print them."""
+    place.with_name(f"{place.name}.md").write_text(text)
+    place.with_name(f"{place.name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(text, end="")
+
+
 def make_frames(root: Path, count: int, seed: int = 0) -> None:
     """`count` JPEG files of 224×224 (quality 75, smooth content with some grain), half real, half fake."""
     rng = np.random.default_rng(seed)

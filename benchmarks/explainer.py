@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import command, span
+from common import command, put_tables, span
 
 DETECTOR = "m2f2det-small-explainer"
 PROTOCOLS = ("explain-blind", "explain-released")
@@ -139,10 +139,7 @@ def main() -> None:
     for seed in () if given.tables else given.seeds:
         judge(given.dataset, seed, given.out, given.into, given.threads, precision)
     rows = table(given.into / given.dataset)
-    text = markdown(given.dataset, rows)
-    (given.into / f"{given.dataset}.md").write_text(text)
-    (given.into / f"{given.dataset}.json").write_text(json.dumps(rows, indent=1) + "\n")
-    print(text, end="")
+    put_tables(given.into / given.dataset, rows, markdown(given.dataset, rows))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_explainer import card_file, detector_folder
 from toy_generation import DEEPFAKE, IMAGE, WIDTH, language
+from toy_kill import kept_at_first_checkpoint
 from toy_training import toy_job
 
 from m2f2bench.cards.models import read_card
@@ -167,20 +168,8 @@ def test_it_shares_nothing_where_activations_are_computed_again(
     assert report.curves[-1]["step"] == 4
 
 
-def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
-    from m2f2bench.training import loop
-
-    kept = loop.save_checkpoint
-
-    def copied(*given: Any) -> None:
-        kept(*given)
-        if not (tmp_path / "cut").exists():
-            shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", copied)
+def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    with kept_at_first_checkpoint(tmp_path / "whole", tmp_path / "cut"):
         whole = fit(tmp_path, "whole")
     again = fit(tmp_path, "cut", resume=True)
     assert again.curves == whole.curves

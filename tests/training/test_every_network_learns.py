@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from toy_kill import kept_at_first_checkpoint
 from toy_launch import launch
 from toy_networks import train, trainable
 
 from m2f2bench.core.tensors import read_tensors
-from m2f2bench.training import loop
 
 CARDS = list(trainable())
 
@@ -29,19 +27,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", CARDS)
-def test_resumed_and_shared_it_learns_the_same(
-    name: str, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = loop.save_checkpoint
-
-    def copied(*given: Any) -> None:
-        """What a training that is killed after its first epoch leaves behind."""
-        kept(*given)
-        if not (tmp_path / "cut").exists():
-            shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", copied)
+def test_resumed_and_shared_it_learns_the_same(name: str, two: Path, tmp_path: Path) -> None:
+    with kept_at_first_checkpoint(tmp_path / "whole", tmp_path / "cut"):
         whole = train(name, tmp_path / "whole")
     again = train(name, tmp_path / "cut", resume=True)
     assert again.curves == whole.curves and len(whole.curves) == 2

@@ -141,8 +141,8 @@ class _Training(Generic[B]):
         objective, progress = self.objective, self.progress
         factor = objective.lr_factor(progress)
         for group in self.shared.optimizer.param_groups:
-            since = progress.step - group["begins"]
-            own = objective.rise(since) if group["begins"] and since >= 0 else 1.0
+            begins = group.get("begins", 0)  # the groups of an older version's checkpoint have none
+            own = objective.rise(progress.step - begins) if 0 < begins <= progress.step else 1.0
             group["lr"] = group["initial_lr"] * factor * own
         loss, count, divisor = self._with_memory(self._gradients)
         self._check_finite("loss", loss, f"at step {progress.step + 1}")

@@ -294,7 +294,7 @@ def lr_factor(step: int, total: int, warmup: int) -> float:
     if not 0 <= step < total:
         raise ValueError(f"step {step} is outside a training of {total} steps")
     if step < warmup:
-        return (step + 1) / warmup
+        return linear_rise(step, warmup)
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from toy_kill import kept_at_first_checkpoint
 from toy_training import read, toy_job
 
 from m2f2bench.cards.quick import quick_settings
@@ -22,6 +23,7 @@ from m2f2bench.detectors.network import Normalise, resize
 from m2f2bench.training import loop
 from m2f2bench.training.job import FitReport, TrainingJob, latest_checkpoint, load_checkpoint
 from m2f2bench.training.network import Network, fit_network
+from m2f2bench.training.objective import make_optimizer
 
 OPTIONS = {"clip": {"width": 8, "layers": [1, 2]}}
 
@@ -201,6 +203,22 @@ def test_held_has_the_warm_up_for_itself(tmp_path: Path, monkeypatch: pytest.Mon
     cosine = [0.5 * (1 + math.cos(math.pi * step / 12)) for step in range(12)]
     highest = rates[3]["mind"]
     assert [rate["mind"] / highest for rate in rates] == pytest.approx([0.25, 0.5, 0.75, 1.0, *cosine])
+
+
+def test_a_checkpoint_without_first_steps_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As older versions wrote it: their groups of the optimiser do not say when they begin."""
+
+    def older(*given: Any) -> torch.optim.Optimizer:
+        made = make_optimizer(*given)
+        for group in made.param_groups:
+            del group["begins"]
+        return made
+
+    with monkeypatch.context() as patch, kept_at_first_checkpoint(tmp_path / "whole", tmp_path / "cut"):
+        patch.setattr(loop, "make_optimizer", older)
+        whole, _ = train(toy_job(tmp_path / "whole", epochs=2), frozen=())
+    again, _ = train(toy_job(tmp_path / "cut", epochs=2, resume=True), frozen=())
+    assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
 
 
 def test_what_is_held_and_does_not_fit_is_one_line(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def train(dataset: str, seed: int, here: Path, threads: int, precision: Sequence
         own = precision if stage != "detector" else ()
         command([*words, *own, "--out", here / stage, "--resume"], here / "log", threads)
         before = ["--from", here / stage]
-    if not (here / "merged" / "card.yaml").exists():
-        command(["merge", here / "tune", "--out", here / "merged"], here / "log", threads)
+    shutil.rmtree(here / "merged", ignore_errors=True)  # it may be of an earlier training
+    command(["merge", here / "tune", "--out", here / "merged"], here / "log", threads)
     return here / "merged"
 
 
@@ -52,9 +52,9 @@ def judge(dataset: str, seed: int, out: Path, into: Path, threads: int, precisio
     place, here = into / dataset / f"seed{seed}", out / dataset / f"seed{seed}"
     if place.exists():
         return
-    merged, made = train(dataset, seed, here, threads, precision), here / "place"
+    merged, made = train(dataset, seed, here, threads, precision), place.with_name(f".{place.name}")
     shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
+    made.mkdir(parents=True)
     for protocol in PROTOCOLS:
         words = ["run", "-d", merged, "-s", dataset, "-p", protocol, "--out", here / "answers"]
         command(words, here / "log", threads)
@@ -66,8 +66,7 @@ def judge(dataset: str, seed: int, out: Path, into: Path, threads: int, precisio
         shutil.copy(here / stage / "training.json", made / f"{stage}.training.json")
     if dataset in REGIONAL:
         (made / "regions.json").write_text(json.dumps(regions(merged, dataset), indent=1) + "\n")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(made, place)
+    made.rename(place)  # all of it or nothing
     print(f"{dataset} seed {seed}: done", flush=True)
 
 

@@ -309,7 +309,8 @@ class StageSettings(Settings):
     group_by_image: bool = False
     """The examples about an image follow one another, in place of those of similar length, and what their prompts begin
     with is computed once for all that are in a part of a batch; `token_dropout` then leaves out the same cells for all
-    of them. (Where the LLM's cache allows it, and neither with gradient_checkpointing nor under FSDP.)"""
+    of them. (Where the LLM's cache allows it, and neither with gradient_checkpointing nor under FSDP.) Examples that
+    `classes` repeats are computed once, and count as often."""
     projector_std: float | None = Field(default=None, gt=0.0)
     """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution. None:
     that of each layer's inputs, scaled so that the tokens are as large as the LLM's word embeddings."""

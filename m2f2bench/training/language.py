@@ -155,10 +155,11 @@ class LanguageNetwork:
     on the CPU; its `labels` are -100 wherever nothing is learned, and elsewhere a token of an answer. It is called in a
     thread of its own, draws nothing from torch's generator and raises nothing. It leaves out what cannot be learned
     from and notes the reason in `left_out`: under the frame's id if that is unreadable, else under "frame: question"; a
-    batch without any example left is empty. `train_mode` puts the trained modules into train mode and the frozen ones
-    into eval mode. `write` gets the job's folder and the trained tensors by their names in `module` (whole and on the
-    CPU, also with several processes) and writes at least `model.safetensors`; None: that file holds these tensors and
-    `metadata`. Parameters whose name begins with `projectors` have their own learning rate. `options` and `notes` go
+    batch without any example left is empty. A batch may have equal examples once: its `times`, int64 [B], says how
+    often each counts, also in the module's sums. `train_mode` puts the trained modules into train mode and the frozen
+    ones into eval mode. `write` gets the job's folder and the trained tensors by their names in `module` (whole and on
+    the CPU, also with several processes) and writes at least `model.safetensors`; None: that file holds these tensors
+    and `metadata`. Parameters whose name begins with `projectors` have their own learning rate. `options` and `notes` go
     into the report. The module switches on gradient checkpointing itself.
     """
 
@@ -268,7 +269,10 @@ class _Answers(Objective[Batch]):
             )
 
     def size(self, batch: Batch) -> int:
-        return int((batch["labels"] != IGNORED).sum()) if batch else 0
+        if not batch:
+            return 0
+        tokens = (batch["labels"] != IGNORED).sum(1)
+        return int((tokens * batch.get("times", torch.ones_like(tokens))).sum())
 
     def divisor(self, step: int, counts: list[int]) -> int:
         return sum(counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,62 @@ def test_the_examples_of_an_image_follow_one_another(images: list[int], size: in
         assert len(runs) == len(set(images))
 
 
-def fit(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any:
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_row_that_counts_often_is_as_good_as_repeated(shares: bool) -> None:
+    model, often = language("llama").model, [1, 2, 1, 3]
+    repeated = [place for place, times in enumerate(often) for _ in range(times)]
+    found = []
+    for rows, times in ((repeated, {}), (range(4), {"times": torch.tensor(often)})):
+        examples, images = [EXAMPLES[row] for row in rows], [IMAGES[row] for row in rows]
+        batch = pad_right(examples, visual=2, forgery=3, multiple=16)
+        tokens = TOKENS.clone().requires_grad_(True)
+        inputs = splice(model.get_input_embeddings()(batch["ids"]), tokens[list(rows)], batch["places"])
+        begun = beginnings(examples, images, COUNTS) if shares else {}
+        out = answer_loss(model, inputs, {**batch, **begun, **times})
+        out[0].backward()
+        assert tokens.grad is not None
+        found.append((out.detach(), tokens.grad[1], tokens.grad[[0, 2, 3]].sum(0)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_repeated_example_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(examples: list[Example]) -> list[Example]:
+        return [one for one in examples for _ in range(1 + ("b" in one.question))]
+
+    rows: list[tuple[int, int]] = []
+    own = stages.answer_loss
+
+    def spied(model: Any, inputs: torch.Tensor, batch: Any) -> torch.Tensor:
+        rows.append((len(inputs), int(batch["times"].sum())))
+        return own(model, inputs, batch)
+
+    monkeypatch.setattr(stages, "answer_loss", spied)
+    once = fit(tmp_path, "once", examples=twice, batch_size=9)
+    assert sum(n for n, _ in rows) < sum(often for _, often in rows)
+    rows.clear()
+    monkeypatch.setattr(stages, "Counter", Each)
+    each = fit(tmp_path, "each", examples=twice, batch_size=9)
+    assert all(n == often for n, often in rows)
+    assert [row["tokens"] for row in once.curves[1:]] == [row["tokens"] for row in each.curves[1:]]
+    for mine, theirs in zip(once.curves, each.curves, strict=True):
+        assert mine.get("train_loss", 0.0) == pytest.approx(theirs.get("train_loss", 0.0), rel=1e-4)
+
+
+class Each(list[Any]):
+    """In the place of a counter: every example by itself."""
+
+    def items(self) -> list[tuple[Any, int]]:
+        return [(one, 1) for one in self]
+
+
+def fit(
+    tmp_path: Path,
+    name: str,
+    resume: bool = False,
+    examples: Callable[[list[Example]], list[Example]] = list,
+    **settings: Any,
+) -> Any:
     card = read_card("detectors", card_file(tmp_path))
     place = tmp_path / "detector"
     if not place.exists():
@@ -131,7 +187,7 @@ def fit(tmp_path: Path, name: str, resume: bool = False, **settings: Any) -> Any
     own = StageSettings(
         epochs=2, batch_size=6, precision="fp32", val_examples=2, checkpoint_steps=2, group_by_image=True
     )
-    job.language = LanguageData(own.model_copy(update=settings), said, said[:2])
+    job.language = LanguageData(own.model_copy(update=settings), examples(said), said[:2])
     return stages.fit_stage(job)
 
 

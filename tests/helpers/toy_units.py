@@ -43,9 +43,11 @@ def make_units(
     return Units(label, score, method, names, cluster, int(cluster.max(initial=-1)) + 1, 1.0, planned)
 
 
-def plain_values(labels: Sequence[int], scores: Sequence[float], cut: Cut | None = None) -> dict[str, float | None]:
-    """Every metric's plain value."""
-    found = score_all(make_units(labels, scores), cut)
+def plain_values(
+    labels: Sequence[int], scores: Sequence[float], cut: Cut | None = None, names: Sequence[str] = DETECTION_METRICS
+) -> dict[str, float | None]:
+    """Each metric's plain value."""
+    found = score_units(make_units(labels, scores), names, cut or Cut(), PLAIN)
     return {name: score.value for name, score in found.overall.items()}
 
 

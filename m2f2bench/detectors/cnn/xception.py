@@ -19,6 +19,8 @@ WIDTH = 2048
 """Channels of the last maps."""
 ADJUSTED = 512
 """Channels after `adjust_channel`."""
+MIDDLE = tuple(range(4, 12))
+"""Numbers of the blocks that change neither size nor channels."""
 
 
 class Block(nn.Module):
@@ -79,7 +81,7 @@ class Xception(nn.Module):
         self.block1 = Block(64, 128, 2, 2, first=False)
         self.block2 = Block(128, 256, 2, 2)
         self.block3 = Block(256, 728, 2, 2)
-        self.middle = () if shallow else tuple(range(4, 12))
+        self.middle = () if shallow else MIDDLE
         for number in self.middle:
             self.add_module(f"block{number}", Block(728, 728, 3))
         self.block12 = Block(728, 1024, 2, 2, grow=False)

@@ -46,18 +46,19 @@ def answer_loss(model: nn.Module, inputs: torch.Tensor, batch: Mapping[str, torc
 
     `inputs` are the spliced embeddings [B, L, D] of a batch that `pad_right` made. Logits are computed only at the
     positions before a token of an answer. With the tensors of `beginnings`, the positions at which rows begin alike are
-    computed once, and gradients go through the key-value cache.
+    computed once, and gradients go through the key-value cache. With `times`, int64 [B], each row counts so often.
     """
     labels = batch["labels"]
+    times = batch.get("times", labels.new_ones(len(labels)))
     if "owners" not in batch:
-        return _loss(model, inputs, labels)
+        return _loss(model, inputs, labels, times)
     length = int(batch["begins"][0])
     firsts, rows = torch.unique(batch["owners"], return_inverse=True)
     _, cache = _pass(model, inputs[firsts, :length], rows.new_zeros(1), {"use_cache": True})
     found = []
     for some, end in _alike(labels, length):
         begun = spread(cache, rows[some].tolist(), room=0, whole=False)
-        found.append(_loss(model, inputs[some, length:end], labels[some, length:end], begun))
+        found.append(_loss(model, inputs[some, length:end], labels[some, length:end], times[some], begun))
     return torch.stack(found).sum(0)
 
 
@@ -70,15 +71,18 @@ def _alike(labels: torch.Tensor, length: int) -> Iterator[tuple[torch.Tensor, in
         yield some, min(labels.shape[1], length + max(1, -(-longest // ALIKE)) * ALIKE)
 
 
-def _loss(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, cache: Any = None) -> torch.Tensor:
-    """Return `answer_loss` of embeddings [B, L, D] and labels [B, L]; `cache` as in `logits_at`."""
+def _loss(
+    model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, times: torch.Tensor, cache: Any = None
+) -> torch.Tensor:
+    """Return `answer_loss` of embeddings [B, L, D] and labels [B, L], each row `times`; `cache` as in `logits_at`."""
     rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)  # the logits at a position are for the next token
-    wanted, places = labels[rows, columns + 1], rows * labels.shape[1] + columns
-    count, more = len(places), -len(places) % KEPT
-    wanted, places = nn.functional.pad(wanted, (0, more), value=IGNORED), nn.functional.pad(places, (0, more))
+    wanted, places, often = labels[rows, columns + 1], rows * labels.shape[1] + columns, times[rows]
+    more = (0, -len(places) % KEPT)
+    wanted, places = nn.functional.pad(wanted, more, value=IGNORED), nn.functional.pad(places, more)
     logits = logits_at(model, inputs, places, cache).float()
-    losses = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
-    return torch.stack([losses, losses.new_tensor(count)])
+    losses = nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
+    total = (losses * nn.functional.pad(often, more)).sum()
+    return torch.stack([total, often.sum().to(total)])
 
 
 def logits_at(model: nn.Module, inputs: torch.Tensor, places: torch.Tensor, cache: Any = None) -> torch.Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -148,20 +150,22 @@ class Collator:
         counts: tuple[int, int],
         longest: int,
         begins: bool = False,
+        once: bool = False,
     ) -> None:
         """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example.
 
-        With `begins` a batch says which of its prompts begin alike.
+        With `begins` a batch says which of its prompts begin alike. With `once` it has equal examples once, and says
+        how often they are there.
         """
         self.detector, self.prompter, self.read, self.options = detector, prompter, read, detector.options
-        self.counts, self.longest, self.begins = counts, longest, begins
+        self.counts, self.longest, self.begins, self.once = counts, longest, begins, once
         self.left_out: dict[str, str] = {}
         """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Return the batch; it is empty if no example can be learned from."""
-        texts, found, images = [], [], []
-        for example in examples:
+        texts, found, images, often = [], [], [], []
+        for example, times in Counter(examples).items() if self.once else zip(examples, repeat(1), strict=False):
             try:
                 tokens = self.detector(example.frame, self.read)
             except FrameError as error:
@@ -172,12 +176,14 @@ class Collator:
                 texts.append(text)
                 found.append(tokens)
                 images.append(example.frame.id)
+                often.append(times)
         if not texts:
             return {}
         batch = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
         padded = pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest)
         slots = {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}
-        return {**padded, **(beginnings(texts, images, slots) if self.begins else {}), **batch._asdict()}
+        shared = beginnings(texts, images, slots) if self.begins else {}
+        return {**padded, **shared, "times": torch.tensor(often), **batch._asdict()}
 
     def _tokenized(self, example: Example, fake: float) -> TokenizedExample | None:
         answer = with_verdict(example.answer, example.frame.label) if self.options.verdict_first else example.answer
@@ -233,7 +239,7 @@ def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
     longest = min(settings.max_length or language.context, language.context)
     plain = not settings.gradient_checkpointing and str(accelerator.distributed_type.value) != "FSDP"
     begins = settings.group_by_image and plain and study(language.model, f"LLM '{language.name}'").joins
-    collator = Collator(detector, prompter, job.read, counts, longest, begins)
+    collator = Collator(detector, prompter, job.read, counts, longest, begins, settings.group_by_image)
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     left = ((name, value) for name, value in projectors.named_parameters() if not value.requires_grad)
     frozen |= {PREFIX + name: value.detach().cpu().clone() for name, value in left}

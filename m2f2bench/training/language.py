@@ -159,8 +159,8 @@ class LanguageNetwork:
     often each counts, also in the module's sums. `train_mode` puts the trained modules into train mode and the frozen
     ones into eval mode. `write` gets the job's folder and the trained tensors by their names in `module` (whole and on
     the CPU, also with several processes) and writes at least `model.safetensors`; None: that file holds these tensors
-    and `metadata`. Parameters whose name begins with `projectors` have their own learning rate. `options` and `notes` go
-    into the report. The module switches on gradient checkpointing itself.
+    and `metadata`. Parameters whose name begins with `projectors` have their own learning rate. `options` and `notes`
+    go into the report. The module switches on gradient checkpointing itself.
     """
 
     module: nn.Module

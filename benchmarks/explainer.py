@@ -19,7 +19,7 @@ import json
 import runpy
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ LOOK_UPS = {"medoid": "control-medoid-verdict", "most frequent": "control-freque
 METRICS = {"verdict_accuracy": "verdict accuracy", "cider": "CIDEr", "meteor": "METEOR"}
 REGIONAL = ("synthetic",)
 """Datasets that know for each region whether it is forged."""
+REGIONS = Path(__file__).with_name("region_tokens.py")
 
 
 def train(dataset: str, seed: int, here: Path, threads: int, precision: Sequence[str]) -> Path:
@@ -71,12 +72,12 @@ def judge(dataset: str, seed: int, out: Path, into: Path, threads: int, precisio
 
 
 def regions(folder: Path, dataset: str) -> dict[str, Any]:
-    """What `region_tokens.py` finds."""
+    """Ask what `region_tokens.py` finds."""
     before, sys.argv = sys.argv, ["region_tokens", str(folder), "-s", dataset, "--json"]
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
-            runpy.run_path(str(Path(__file__).with_name("region_tokens.py")), run_name="__main__")
+            runpy.run_path(str(REGIONS), run_name="__main__")
     finally:
         sys.argv = before
     found: dict[str, Any] = json.loads(said.getvalue().splitlines()[-1])[0]
@@ -124,6 +125,13 @@ def markdown(dataset: str, rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def regional(place: Path) -> str:
+    """What was found about regions, of each training, as Markdown."""
+    text: Callable[[dict[str, Any]], str] = runpy.run_path(str(REGIONS))["markdown"]
+    files = sorted(place.glob("seed*/regions.json"))
+    return "".join(f"\nRegions, {path.parent.name}:\n\n{text(json.loads(path.read_text()))}" for path in files)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
@@ -137,8 +145,9 @@ def main() -> None:
     precision = ("--precision", given.precision) if given.precision else ()
     for seed in () if given.tables else given.seeds:
         judge(given.dataset, seed, given.out, given.into, given.threads, precision)
-    rows = table(given.into / given.dataset)
-    put_tables(given.into / given.dataset, rows, markdown(given.dataset, rows))
+    place = given.into / given.dataset
+    rows = table(place)
+    put_tables(place, rows, markdown(given.dataset, rows) + regional(place))
 
 
 if __name__ == "__main__":

@@ -106,12 +106,19 @@ def main() -> None:
     if given.json:
         print(json.dumps([made]))
         return
-    print("| region | touched: called fake | untouched: called fake | difference |\n|---|---:|---:|---:|")
+    print(markdown(made), end="")
+
+
+def markdown(made: dict[str, Any]) -> str:
+    """What was found, as Markdown."""
+    lines = ["| region | touched: called fake | untouched: called fake | difference |", "|---|---:|---:|---:|"]
     for row in made["follows"]:
-        print(f"| {row['region']} | {' | '.join(text(row[name]) for name in ('these', 'others', 'less'))} |")
+        lines.append(f"| {row['region']} | {' | '.join(text(row[name]) for name in ('these', 'others', 'less'))} |")
     if made["changed"]:
-        cells = [text(made["changed"][name]) for name in ("these", "others", "less")]
-        print(f"\nVerdicts that change as {a} and {b} are exchanged: {cells[0]}; others {cells[1]}; less {cells[2]}")
+        these, others, less = (text(made["changed"][name]) for name in ("these", "others", "less"))
+        both = " and ".join(made["swap"])
+        lines += ["", f"Verdicts that change as {both} are exchanged: {these}; others {others}; less {less}."]
+    return "\n".join(lines) + "\n"
 
 
 def text(found: list[float]) -> str:

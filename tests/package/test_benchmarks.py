@@ -140,8 +140,13 @@ def test_b5_an_explainer_against_the_look_ups(bench: Any, tmp_path: Path, capsys
             for ending in ("json", "parquet"):
                 kept = ROOT / "leaderboards" / "explanations" / f"{name}--ddvqa-c40--{questions}.{ending}"
                 shutil.copy(kept, place / f"{name}--{questions}.{ending}")
+    touched = {"these": [0.75, 0.5, 1.0], "others": [0.25, 0.0, 0.5], "less": [0.5, 0.125, 0.875]}
+    regions = {"follows": [{"region": "mouth", **touched}], "swap": ["eyes", "mouth"], "changed": touched}
+    (place / "regions.json").write_text(json.dumps(regions))
     bench("explainer", "ddvqa-c40", "--tables", "--into", tmp_path)
     lines = capsys.readouterr().out.splitlines()
+    assert "| mouth | 0.750 [0.500, 1.000] | 0.250 [0.000, 0.500] | 0.500 [0.125, 0.875] |" in lines
+    assert lines[-1].startswith("Verdicts that change as eyes and mouth are exchanged: 0.750 [0.500, 1.000]; others")
     assert len([line for line in lines if line.startswith("| `explain-")]) == 2 + 2 * 6
     rows = json.loads((tmp_path / "ddvqa-c40.json").read_text())
     mine, other = (

@@ -127,8 +127,10 @@ def markdown(dataset: str, rows: Sequence[dict[str, Any]]) -> str:
 
 def regional(place: Path) -> str:
     """What was found about regions, of each training, as Markdown."""
-    text: Callable[[dict[str, Any]], str] = runpy.run_path(str(REGIONS))["markdown"]
     files = sorted(place.glob("seed*/regions.json"))
+    if not files:
+        return ""
+    text: Callable[[dict[str, Any]], str] = runpy.run_path(str(REGIONS))["markdown"]
     return "".join(f"\nRegions, {path.parent.name}:\n\n{text(json.loads(path.read_text()))}" for path in files)
 
 

@@ -309,13 +309,13 @@ class StageSettings(Settings):
     group_by_image: bool = False
     """The examples about an image follow one another, in place of those of similar length, and what their prompts begin
     with is computed once for all that are in a part of a batch; `token_dropout` then leaves out the same cells for all
-    of them. (Where the LLM's cache allows it, and neither with gradient_checkpointing nor under FSDP.) Examples that
-    `classes` repeats are computed once, and count as often."""
+    of them. (Where the LLM's cache allows it, and neither with gradient_checkpointing nor under FSDP.)"""
     projector_std: float | None = Field(default=None, gt=0.0)
     """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution. None:
     that of each layer's inputs, scaled so that the tokens are as large as the LLM's word embeddings."""
     classes: Literal["balanced", "natural"] = "natural"
-    """Examples about reals are as many as about fakes (`balanced`: the rarer ones are repeated), or as they are."""
+    """Examples about reals are as many as about fakes (`balanced`: the rarer ones are repeated), or as they are. Equal
+    examples of a part of a batch are computed once, and count as often."""
     token_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of an image's cell tokens that is set to zero, drawn in each step; never the verdict's token."""
     lora: LoraSettings = LoraSettings()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -150,22 +149,23 @@ class Collator:
         counts: tuple[int, int],
         longest: int,
         begins: bool = False,
-        once: bool = False,
     ) -> None:
         """`counts` are the tokens of `<image>` and `<deepfake>`, `longest` the most positions of an example.
 
-        With `begins` a batch says which of its prompts begin alike. With `once` it has equal examples once, and says
-        how often they are there.
+        With `begins` a batch says which of its prompts begin alike.
         """
         self.detector, self.prompter, self.read, self.options = detector, prompter, read, detector.options
-        self.counts, self.longest, self.begins, self.once = counts, longest, begins, once
+        self.counts, self.longest, self.begins = counts, longest, begins
         self.left_out: dict[str, str] = {}
         """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """Return the batch; it is empty if no example can be learned from."""
+        """Return the batch; it is empty if no example can be learned from.
+
+        Equal examples are one row; `times`, int64 [B], says how many they are.
+        """
         texts, found, images, often = [], [], [], []
-        for example, times in Counter(examples).items() if self.once else zip(examples, repeat(1), strict=False):
+        for example, times in Counter(examples).items():
             try:
                 tokens = self.detector(example.frame, self.read)
             except FrameError as error:
@@ -239,7 +239,7 @@ def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
     longest = min(settings.max_length or language.context, language.context)
     plain = not settings.gradient_checkpointing and str(accelerator.distributed_type.value) != "FSDP"
     begins = settings.group_by_image and plain and study(language.model, f"LLM '{language.name}'").joins
-    collator = Collator(detector, prompter, job.read, counts, longest, begins, settings.group_by_image)
+    collator = Collator(detector, prompter, job.read, counts, longest, begins)
     frozen = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     left = ((name, value) for name, value in projectors.named_parameters() if not value.requires_grad)
     frozen |= {PREFIX + name: value.detach().cpu().clone() for name, value in left}

@@ -33,9 +33,9 @@ def command(words: Sequence[object], log: Path, threads: int = 1) -> None:
         raise SystemExit(f"`m2f2bench {' '.join(map(str, words))}` failed: see {log}")
 
 
-def span(ci: Sequence[float]) -> str:
-    """An interval as text."""
-    return f"[{ci[0]:.3f}, {ci[1]:.3f}]"
+def span(ci: Sequence[float] | None) -> str:
+    """An interval as text; there is none where all resamples agree."""
+    return "[no interval]" if ci is None else f"[{ci[0]:.3f}, {ci[1]:.3f}]"
 
 
 def put_tables(place: Path, rows: object, text: str) -> None:

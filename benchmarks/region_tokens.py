@@ -5,7 +5,7 @@
 Of forged faces: how often the explainer calls a region fake that the forgery touched, and one that it did not. Then
 what is known of two regions is exchanged before it becomes their tokens, in faces where the forgery touched one of the
 two, and all questions are asked again: how many verdicts change, about these two regions and about the others.
-Intervals (95%) are over people, by 1,000 resamples.
+Intervals (95%) are over people, by 1,000 resamples; over videos if most frames belong to people of one group.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import m2f2bench
+from m2f2bench.auditing.heldout import people_or_videos
 from m2f2bench.cards.protocols import Bootstrap
-from m2f2bench.core.connected import connected
 from m2f2bench.core.records import FAKE, Frame, Question
 from m2f2bench.detectors.m2f2det.regions import REGIONS
 from m2f2bench.metrics.verdicts.prose import read_prose
@@ -87,7 +87,7 @@ def main() -> None:
         raise SystemExit(f"'{given.folder}' has no tokens of regions: train it with region_tokens")
     dataset = m2f2bench.load_dataset(given.dataset)
     frames = {frame.id: frame for frame in dataset.frames("test")}
-    codes = connected([one.video for one in frames.values()], [one.identities for one in frames.values()])
+    codes, unit = people_or_videos(list(frames.values()))
     group = dict(zip(frames, codes.tolist(), strict=True))
     about = [one for one in dataset.questions("test", "blind") if one.region in REGIONS]
     chosen = list(dict.fromkeys(one.frame for one in about))[: given.limit]
@@ -101,7 +101,7 @@ def main() -> None:
     explainer.projectors.forward = plain
     changed = [said[n] != verdict for n, verdict in zip(mixed, again, strict=True)]
     these = [asked[n][1].region in (a, b) for n in mixed]
-    made: dict[str, Any] = {"follows": follows(asked, said, group), "swap": [a, b], "images": len(chosen)}
+    made: dict[str, Any] = {"follows": follows(asked, said, group), "swap": [a, b], "images": len(chosen), "over": unit}
     made["changed"] = shares(changed, these, [group[asked[n][0].id] for n in mixed]) if mixed else None
     if given.json:
         print(json.dumps([made]))

@@ -97,7 +97,8 @@ def test_b5_region_tokens(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixt
     place = stages(tmp_path, FACES, region_tokens=True)["align"]
     bench("region_tokens", place, "-s", "synthetic", "--limit", 8, "--json")
     (found,) = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["images"] == 8 and found["swap"] == ["eyes", "mouth"]
+    assert found["images"] == 8 and found["swap"] == ["eyes", "mouth"] and found["over"] == "videos"
+    assert all(len(row["less"]) == 3 for row in found["follows"])  # all people of this test split are of one group
     with pytest.raises(pytest.fail.Exception, match="has no tokens of regions: train it with region_tokens"):
         bench("region_tokens", stages(tmp_path / "plain", FACES)["align"])
 

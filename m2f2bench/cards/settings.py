@@ -308,8 +308,8 @@ class StageSettings(Settings):
     """A batch has examples of similar length, so that less of it is padding (as in LLaVA's recipe)."""
     group_by_image: bool = False
     """The examples about an image follow one another, in place of those of similar length, and what their prompts begin
-    with is computed once for all that are in a part of a batch; `token_dropout` then leaves out the same cells for all
-    of them. (Where the LLM's cache allows it, and neither with gradient_checkpointing nor under FSDP.)"""
+    with is computed once for all that are in a part of a batch; `token_dropout` and `visual_dropout` then leave out
+    the same for all of them. (Where the LLM's cache allows it; not with gradient_checkpointing, nor under FSDP.)"""
     projector_std: float | None = Field(default=None, gt=0.0)
     """Standard deviation of the projectors' first weights, which stage `align` draws from a normal distribution. None:
     that of each layer's inputs, scaled so that the tokens are as large as the LLM's word embeddings."""
@@ -318,6 +318,9 @@ class StageSettings(Settings):
     examples of a part of a batch are computed once, and count as often."""
     token_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of an image's cell tokens that is set to zero, drawn in each step; never the verdict's token."""
+    visual_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of images whose visual tokens are all set to zero, drawn in each step: their answers rest on forgery tokens
+    alone."""
     lora: LoraSettings = LoraSettings()
     """Settings of stage `tune`."""
     max_length: int | None = Field(default=None, ge=16)
@@ -334,4 +337,4 @@ class StageSettings(Settings):
 
     def content(self) -> dict[str, Any]:
         """Return the settings as JSON values, without later additions that are at their defaults."""
-        return _without(self, {"classes", "token_dropout", "group_by_image"})
+        return _without(self, {"classes", "token_dropout", "visual_dropout", "group_by_image"})

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from toy_explainer import EXPLAINER, card_file, stages
+from toy_llm import tiny_llm
 from toy_m2f2det import pixels, toy_network
 from toy_questions import FACES
 
@@ -15,12 +16,13 @@ import m2f2bench
 from m2f2bench.cards.models import merged
 from m2f2bench.core.errors import CardError
 from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.llm.source import LanguageSource, open_language
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import detector_tokens, new_projectors
-from m2f2bench.detectors.m2f2det.regions import REGIONS, pooled_regions, region_features, region_masks
+from m2f2bench.detectors.m2f2det.regions import REGIONS, finest, pooled_regions, region_features, region_masks
 from m2f2bench.detectors.m2f2det.stages import token_counts
-from m2f2bench.detectors.m2f2det.starting import draw
+from m2f2bench.detectors.m2f2det.starting import draw, word_means
 from m2f2bench.runs.train import train
 
 
@@ -57,13 +59,21 @@ def test_a_change_in_the_mouth_moves_the_mouths_features_most() -> None:
         one[..., int(side * 0.66) : int(side * 0.8), int(side * 0.38) : int(side * 0.62)] += (
             2.0 * (-1) ** torch.arange(6)[:, None, None]
         )
-    moved = (region_features(mouth, None, None) - region_features(maps, None, None)).norm(dim=2)[0]
+    moved = (region_features(mouth, None) - region_features(maps, None)).norm(dim=2)[0]
     assert REGIONS[int(moved.argmax())] == "mouth"
     assert all(float(moved[3]) > 2 * float(moved[i]) for i in range(3))
     heat = torch.zeros(1, 1, 8, 8)
     heat[..., 5:7, 3:5] = 1.0
-    level = region_features(maps, None, heat)[0, :, -1]
-    assert REGIONS[int(level.argmax())] == "mouth" and region_features(maps, None, None)[0, :, -1].abs().max() == 0
+    level = region_features(maps, heat)[0, :, -1]
+    assert REGIONS[int(level.argmax())] == "mouth" and region_features(maps, None)[0, :, -1].abs().max() == 0
+
+
+def test_only_the_finest_maps_count() -> None:
+    """A coarse map knows the whole face at every place."""
+    fine, coarse = torch.randn(2, 6, 8, 8), torch.randn(2, 9, 4, 4)
+    found = region_features([fine, coarse], None)
+    assert finest([8, 4, 8]) == [0, 2] and found.shape == (2, 5, 7)
+    torch.testing.assert_close(found, region_features([fine, coarse + 1.0], None))
 
 
 def options(**more: object) -> ExplainerOptions:
@@ -90,11 +100,24 @@ def test_tokens_of_regions_stand_between_cells_and_verdict(network: dict[str, bo
     torch.testing.assert_close(found[:, 5] - names[1], other[:, 7] - names[3])
 
 
+def test_a_regions_token_begins_with_its_word(tmp_path: Path) -> None:
+    tiny_llm(tmp_path)
+    language = open_language(LanguageSource(name=str(tmp_path)), tmp_path, torch.device("cpu"))
+    names = word_means(language, REGIONS)
+    table = language.model.get_input_embeddings().weight
+    ids = language.tokenizer(" mouth", add_special_tokens=False)["input_ids"]
+    torch.testing.assert_close(names[3], torch.stack([table[one] for one in ids]).mean(0).detach())
+    projectors = new_projectors(toy_network().eval(), options(), names.shape[1])
+    draw(projectors, 0.1, seed=0, names=names)
+    assert torch.equal(projectors.region_names, names) and len(names.unique(dim=0)) == 5
+
+
 def test_three_stages_with_regions(tmp_path: Path) -> None:
     trained = stages(tmp_path, FACES, region_tokens=True)
     first, second = (read_tensors(trained[stage] / "model.safetensors")[0] for stage in ("align", "tune"))
     learned = [name for name in first if "region" in name]
-    assert len(learned) == 5 and all(not torch.equal(first[name], second[name]) for name in learned)
+    assert len(learned) == 5  # two layers, names
+    assert all(not torch.equal(first[name], second[name]) for name in learned)
     one = m2f2bench.load_detector(str(trained["tune"]), device="cpu")
     assert isinstance(one, M2F2Explainer) and len(one.explain([np.zeros((20, 20, 3), np.uint8)], ["Is it?"])) == 1
     assert one.encode([np.zeros((20, 20, 3), np.uint8)]).forgery.shape[1] == 10

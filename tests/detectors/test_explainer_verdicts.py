@@ -141,7 +141,7 @@ def test_old_cards_keep_their_identity() -> None:
     assert "verdict" not in plain.identity()
     assert '"verdict_words":true' in plain.model_copy(update={"verdict_words": True}).identity()
     content = StageSettings().content()
-    assert "classes" not in content and "token_dropout" not in content
+    assert not {"classes", "token_dropout", "visual_dropout"} & set(content)
     assert StageSettings(classes="balanced").content()["classes"] == "balanced"
 
 
@@ -223,3 +223,10 @@ def test_dropped_tokens_are_cells_and_never_the_verdict() -> None:
     assert not (whole == 0).all(2).any() and torch.equal(dropped[~gone], whole[~gone])
     assert not gone[:, :2].any() and not gone[:, 11:].any()
     assert 0.2 < float(gone[:, 2:11].float().mean()) < 0.4
+    module = ExplainerModule(module.llm, module.projectors, visual_dropout=0.4)
+    for mode in (False, True):
+        module.train(mode)
+        module(**batch)
+    blind, gone = (seen[-1] == 0).all(2), (seen[-1] != whole)
+    assert torch.equal(seen[-2], whole) and not gone[:, 2:].any() and torch.equal(blind[:, 0], blind[:, 1])
+    assert 0.2 < float(blind[:, 0].float().mean()) < 0.6

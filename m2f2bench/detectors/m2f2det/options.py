@@ -157,8 +157,8 @@ class ExplainerOptions(Settings):
     """F^0 ⊙ M_b is averaged over this many cells a side: k = forgery_grid² tokens, and one for the verdict. 0: no
     forgery tokens (the paper's ablation)."""
     region_tokens: bool = False
-    """Whether eyebrows, eyes, nose, mouth and skin have tokens of their own, made of E_D's maps and of F^0 ⊙ M_b in the
-    region as a mean face has it."""
+    """Whether eyebrows, eyes, nose, mouth and skin have tokens of their own, made of E_D's finest maps and of M_b in
+    the region as a mean face has it."""
     visual_pool: int = Field(default=1, ge=1, le=32)
     """CLIP's patches are averaged over squares of this many a side before they become visual tokens; 1: all of them."""
     visual_init: str | None = None

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .options import ExplainerOptions
 from .paper import PaperNetwork
-from .regions import REGIONS, region_features
+from .regions import REGIONS, finest, region_features
 
 PREFIX = "projectors."
 """Prefix of the projectors' names in a file of weights; all others are the detector's."""
@@ -124,7 +124,8 @@ def new_projectors(network: nn.Module, options: ExplainerOptions, width: int) ->
     first = network.conv[0]
     assert isinstance(first, nn.Conv2d)
     patches, cells = network.images.patch_width, first.in_channels
-    regions = 1 + first.in_channels + sum(network.encoder.channels) if options.region_tokens else 0
+    local = [network.encoder.channels[number] for number in finest(network.encoder.sides)]
+    regions = 1 + sum(local) if options.region_tokens else 0
     return Projectors(patches, cells, width, options.forgery_grid > 0, options.normalises, regions)
 
 
@@ -140,5 +141,5 @@ def detector_tokens(network: nn.Module, pixels: torch.Tensor, options: Explainer
     cells = pooled_cells(judged.forged, options.forgery_grid) if judged.forged is not None else patches[:, :0]
     regions = cells[:, :0]
     if options.region_tokens:
-        regions = region_features(judged.maps, judged.forged, judged.map)
+        regions = region_features(judged.maps, judged.map)
     return DetectorTokens(probabilities, pooled_patches(patches, options.visual_pool), cells.float(), regions.float())

@@ -55,15 +55,22 @@ def pooled_regions(found: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bchw,rhw->brc", found, _weights(found.shape[-1]).to(found.device, found.dtype))
 
 
-def region_features(
-    maps: Sequence[torch.Tensor], forged: torch.Tensor | None, heat: torch.Tensor | None
-) -> torch.Tensor:
+def finest(sides: Sequence[int]) -> list[int]:
+    """Return which of maps with these sides have the most cells.
+
+    Coarser ones, and F^0 ⊙ M_b behind the bridge's attention, hold the whole face at every place: on synthetic faces
+    the eyes' features there say of the mouth what its own say.
+    """
+    return [number for number, side in enumerate(sides) if side == max(sides)]
+
+
+def region_features(maps: Sequence[torch.Tensor], heat: torch.Tensor | None) -> torch.Tensor:
     """Return what is known of each region of a face, fp32 [B, 5, c].
 
-    That is the mean over the region of each of E_D's `maps` [B, c_i, n_i, n_i] and of `forged`, F^0 ⊙ M_b, each
-    normalised over its channels, and of the map M_b [B, 1, n, n] itself, 0 without one.
+    That is the mean over the region of the finest of E_D's `maps` [B, c_i, n_i, n_i], each normalised over its
+    channels, and of the map M_b [B, 1, n, n], 0 without one.
     """
-    parts = [pooled_regions(one.float()) for one in (*maps, *([] if forged is None else [forged]))]
-    parts = [F.layer_norm(one, one.shape[2:]) for one in parts]
+    local = [maps[number] for number in finest([one.shape[-1] for one in maps])]
+    parts = [F.layer_norm(one, one.shape[2:]) for one in map(pooled_regions, (one.float() for one in local))]
     level = parts[0].new_zeros((*parts[0].shape[:2], 1)) if heat is None else pooled_regions(heat.float())
     return torch.cat([*parts, level], dim=2)

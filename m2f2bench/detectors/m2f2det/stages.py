@@ -45,7 +45,7 @@ from .options import (
 from .paper import PaperNetwork
 from .projectors import PREFIX, DetectorTokens, Projectors, detector_tokens, new_projectors
 from .regions import REGIONS
-from .starting import draw, take_over, visual_place, word_size
+from .starting import draw, take_over, visual_place, word_means, word_size
 
 STARTS = {"align": "", "tune": "align"}
 """Stage that each stage starts from; "" is `detector`."""
@@ -59,13 +59,17 @@ EVIDENCE_BYTES = 2 << 30
 class ExplainerModule(nn.Module):
     """Projectors and LLM as one network with a loss; the frozen detector's tokens are its input."""
 
-    def __init__(self, llm: Any, projectors: Projectors, token_dropout: float = 0.0) -> None:
+    def __init__(
+        self, llm: Any, projectors: Projectors, token_dropout: float = 0.0, visual_dropout: float = 0.0
+    ) -> None:
         """`llm` is a causal LM of transformers, with or without LoRA.
 
-        `token_dropout`: share of the cells' tokens that is set to zero in training, anew in each step.
+        `token_dropout`: share of the cells' tokens that is set to zero in training, anew in each step;
+        `visual_dropout`: of images all of whose visual tokens are.
         """
         super().__init__()
-        self.llm, self.projectors, self.token_dropout = llm, projectors, token_dropout
+        self.llm, self.projectors = llm, projectors
+        self.token_dropout, self.visual_dropout = token_dropout, visual_dropout
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return the sum of the answers' losses and the number of their tokens, fp32 [2].
@@ -77,6 +81,8 @@ class ExplainerModule(nn.Module):
             kept = torch.rand(forgery.shape[:2], device=forgery.device) >= self.token_dropout
             kept[:, batch["cells"].shape[1] :] = True
             forgery = forgery * kept[..., None]
+        if self.visual_dropout and self.projectors.training:
+            visual = visual * (torch.rand((len(visual), 1, 1), device=visual.device) >= self.visual_dropout)
         words = self.llm.get_input_embeddings()(batch["ids"])
         inputs = splice(words, torch.cat([visual, forgery], dim=1), batch["places"])
         return answer_loss(self.llm, inputs, batch)
@@ -230,7 +236,7 @@ def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
     projectors.requires_grad_(True)
     if job.stage == "align" and options.visual_init is not None:
         projectors.visual.requires_grad_(False)
-    module = ExplainerModule(language.model, projectors, settings.token_dropout)
+    module = ExplainerModule(language.model, projectors, settings.token_dropout, settings.visual_dropout)
     examined = list({(one.frame.split, one.frame.id): one.frame for one in job.language.train}.values())
     evidence = evidence_of(start, options, examined)
     detector = FrozenDetector(network, job.card, options, device, evidence)
@@ -336,7 +342,9 @@ def _parts(
         projectors = new_projectors(network, options, language.width)
         std = job.language.settings.projector_std
         if std is None:
-            draw(projectors, word_size(language.model), job.language.settings.seed)
+            # A question about a region and its token say the same word.
+            names = word_means(language, REGIONS) if options.region_tokens else None
+            draw(projectors, word_size(language.model), job.language.settings.seed, names)
         else:
             projectors.initialise(std)
         if options.visual_init is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from ...cards.models import DetectorCard
 from ...core.errors import DetectorError, first_line
 from ...core.seeds import derived_seed
+from ..llm.source import Language
 from ..weights.pretrained import quiet
 from .options import ExplainerOptions
 from .projectors import Projectors
@@ -53,13 +55,24 @@ def visual_place(card: DetectorCard, options: ExplainerOptions) -> Path:
     )
 
 
+@torch.no_grad()
+def word_means(language: Language, words: Sequence[str]) -> torch.Tensor:
+    """Return the mean of the LLM's embeddings of each word's tokens, fp32 [n, D]."""
+    table = language.model.get_input_embeddings().weight
+    ids = [language.tokenizer(f" {word}", add_special_tokens=False)["input_ids"] for word in words]
+    return torch.stack([table[one].float().mean(0) for one in ids])
+
+
 def word_size(llm: Any) -> float:
     """Return the root mean square of an LLM's word embeddings."""
     return float(llm.get_input_embeddings().weight.detach().float().pow(2).mean().sqrt())
 
 
-def draw(projectors: Projectors, size: float, seed: int) -> None:
+@torch.no_grad()
+def draw(projectors: Projectors, size: float, seed: int, names: torch.Tensor | None = None) -> None:
     """Draw projectors anew, so that their tokens have the root mean square `size`; biases are zero.
+
+    `names`, [5, D], is added to the tokens of regions.
 
     Weights are normal with a variance of 1 over the layer's inputs; those of the last layer are then multiplied by what
     is lacking for inputs like the trained network's: normalised ones, and probabilities between 0 and 1.
@@ -68,6 +81,8 @@ def draw(projectors: Projectors, size: float, seed: int) -> None:
     for layers in (projectors.visual, projectors.cells, projectors.regions):
         if layers is not None:
             _draw(layers, None, size, generator)
+    if projectors.regions is not None and names is not None:
+        projectors.region_names.copy_(names)
     if projectors.verdict is not None:
         fake = torch.linspace(0.0, 1.0, PROBES)
         _draw(projectors.verdict, torch.stack([1 - fake, fake], dim=1), size, generator)

@@ -91,7 +91,7 @@ class DeepfakeEncoder(nn.Module):
                 raise DetectorError(
                     f"timm's '{settings.model}': {name} gives {list(found.shape)}, not a map [B, c, h, w]"
                 )
-        self.channels = tuple(found.shape[1] for found in maps)
+        self.channels, self.sides = tuple(found.shape[1] for found in maps), tuple(found.shape[-1] for found in maps)
         self.out_channels = last.shape[1]
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:

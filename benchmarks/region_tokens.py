@@ -4,7 +4,7 @@
 
 Of forged faces: how often the explainer calls a region fake that the forgery touched, and one that it did not. Then
 what is known of two regions is exchanged before it becomes their tokens, in faces where the forgery touched one of the
-two, and all questions are asked again: how many verdicts change, about these two regions and about the others.
+two, and all questions are asked again: how many verdicts and answers change, about these two regions and the others.
 Intervals (95%) are over people, by 1,000 resamples; over videos if most frames belong to people of one group.
 """
 
@@ -55,11 +55,11 @@ def swapped(explainer: Any, first: str, second: str) -> Any:
     return plain
 
 
-def verdicts(explainer: Any, dataset: Any, asked: list[tuple[Frame, Question]]) -> list[str]:
-    """What the explainer says of each region: `fake`, `real` or ""."""
+def answers(explainer: Any, dataset: Any, asked: list[tuple[Frame, Question]]) -> list[str]:
+    """What the explainer says of each region."""
     images = {frame.id: dataset.read(frame) for frame, _ in asked}
     found = explainer.explain([images[frame.id] for frame, _ in asked], [question.text for _, question in asked])
-    return [read_prose(reply if isinstance(reply, str) else reply.text) for reply in found]
+    return [reply if isinstance(reply, str) else reply.text for reply in found]
 
 
 def follows(asked: list[tuple[Frame, Question]], said: list[str], group: dict[str, int]) -> list[dict[str, Any]]:
@@ -92,17 +92,21 @@ def main() -> None:
     about = [one for one in dataset.questions("test", "blind") if one.region in REGIONS]
     chosen = list(dict.fromkeys(one.frame for one in about))[: given.limit]
     asked = [(frames[one.frame], one) for one in about if one.frame in chosen]
-    said = verdicts(explainer, dataset, asked)
+    texts = answers(explainer, dataset, asked)
+    said = [read_prose(one) for one in texts]
     truth = {(frame.id, question.region): question.label for frame, question in asked}
     a, b = given.swap
     mixed = [n for n, (f, _) in enumerate(asked) if truth.get((f.id, a)) != truth.get((f.id, b))]
     plain = swapped(explainer, a, b)
-    again = verdicts(explainer, dataset, [asked[n] for n in mixed])
+    again = answers(explainer, dataset, [asked[n] for n in mixed])
     explainer.projectors.forward = plain
-    changed = [said[n] != verdict for n, verdict in zip(mixed, again, strict=True)]
-    these = [asked[n][1].region in (a, b) for n in mixed]
+    these, clusters = [asked[n][1].region in (a, b) for n in mixed], [group[asked[n][0].id] for n in mixed]
+    changed = {
+        "changed": [said[n] != read_prose(text) for n, text in zip(mixed, again, strict=True)],
+        "reworded": [texts[n] != text for n, text in zip(mixed, again, strict=True)],
+    }
     made: dict[str, Any] = {"follows": follows(asked, said, group), "swap": [a, b], "images": len(chosen), "over": unit}
-    made["changed"] = shares(changed, these, [group[asked[n][0].id] for n in mixed]) if mixed else None
+    made |= {name: shares(hits, these, clusters) if mixed else None for name, hits in changed.items()}
     if given.json:
         print(json.dumps([made]))
         return
@@ -114,10 +118,11 @@ def markdown(made: dict[str, Any]) -> str:
     lines = ["| region | touched: called fake | untouched: called fake | difference |", "|---|---:|---:|---:|"]
     for row in made["follows"]:
         lines.append(f"| {row['region']} | {' | '.join(text(row[name]) for name in ('these', 'others', 'less'))} |")
-    if made["changed"]:
-        these, others, less = (text(made["changed"][name]) for name in ("these", "others", "less"))
-        both = " and ".join(made["swap"])
-        lines += ["", f"Verdicts that change as {both} are exchanged: {these}; others {others}; less {less}."]
+    for name, what in (("changed", "Verdicts"), ("reworded", "Answers")):
+        if made.get(name):
+            these, others, less = (text(made[name][one]) for one in ("these", "others", "less"))
+            both = " and ".join(made["swap"])
+            lines += ["", f"{what} that change as {both} are exchanged: {these}; others {others}; less {less}."]
     return "\n".join(lines) + "\n"
 
 

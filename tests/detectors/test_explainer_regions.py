@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from toy_explainer import EXPLAINER, card_file, stages
-from toy_llm import tiny_llm
+from toy_llm import tiny_llm, tiny_tokenizer
 from toy_m2f2det import pixels, toy_network
 from toy_questions import FACES
 
@@ -16,11 +16,20 @@ import m2f2bench
 from m2f2bench.cards.models import merged
 from m2f2bench.core.errors import CardError
 from m2f2bench.core.tensors import read_tensors
+from m2f2bench.detectors.llm.loss import beginnings
+from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE, OWN, Prompter, PromptSettings, TokenizedExample, pad_right
 from m2f2bench.detectors.llm.source import LanguageSource, open_language
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
 from m2f2bench.detectors.m2f2det.projectors import detector_tokens, new_projectors
-from m2f2bench.detectors.m2f2det.regions import REGIONS, finest, pooled_regions, region_features, region_masks
+from m2f2bench.detectors.m2f2det.regions import (
+    REGIONS,
+    finest,
+    pooled_regions,
+    region_features,
+    region_masks,
+    regions_of,
+)
 from m2f2bench.detectors.m2f2det.stages import token_counts
 from m2f2bench.detectors.m2f2det.starting import draw, word_means
 from m2f2bench.runs.train import train
@@ -76,17 +85,58 @@ def test_only_the_finest_maps_count() -> None:
     torch.testing.assert_close(found, region_features([fine, coarse + 1.0], None))
 
 
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("Do the person's eyes look real/fake?", ("eyes",)),
+        ("Do the person's eyebrows look real/fake?", ("eyebrows",)),
+        ("What of the brow and the left eye?", ("eyebrows", "eyes")),
+        ("Are the LIPS odd, or the nose?", ("nose", "mouth")),
+        ("Describe it, based on skin, eyes, eyebrows, nose, mouth.", REGIONS),
+        ("Is the image real or fake?", REGIONS),
+    ],
+)
+def test_the_regions_of_a_question(question: str, named: tuple[str, ...]) -> None:
+    assert regions_of(question) == named
+    slots = "".join(f"<{name}>" for name in named)
+    assert options().before(question, 0.2) == slots
+    assert options(verdict_words=True).before(question, 0.2).endswith(f"80%.\n{slots}")
+    assert options(region_tokens=False).before(question, 0.2) == ""
+
+
+def test_a_question_has_its_regions_tokens_before_it() -> None:
+    """The common beginning, with the image's other tokens, is that of all questions about an image."""
+    prompter = Prompter(tiny_tokenizer(), PromptSettings(), "LLM 'toy'", REGIONS)
+    made = [
+        TokenizedExample(*prompter.example(text, "Yes.", options().before(text, 0.2)))
+        for text in ("Is the mouth odd?", "Is it?", "Are the eyes?")
+    ]
+    first, whole, eyes = (one.prompt for one in made)
+    assert [[element for element in one if element < -2] for one in (first, whole, eyes)] == [
+        [OWN - 3],
+        [OWN - number for number in range(5)],
+        [OWN - 1],
+    ]
+    assert first.index(OWN - 3) > first.index(DEEPFAKE) and first[-1] > 0
+    batch = pad_right(made, visual=2, forgery=3)
+    places = [[place for place in row if place >= 0] for row in batch["places"].tolist()]
+    assert places == [[0, 1, 2, 3, 4, 8], list(range(10)), [0, 1, 2, 3, 4, 6]]
+    counts = {IMAGE: 2, DEEPFAKE: 3, **{OWN - number: 1 for number in range(5)}}
+    shared = beginnings(made, ["a", "a", "a"], counts)
+    assert shared["owners"].tolist() == [0, 0, 0] and int(shared["begins"][0]) == first.index(DEEPFAKE) + 1 + 1 + 2
+
+
 def options(**more: object) -> ExplainerOptions:
     return ExplainerOptions.model_validate(merged(EXPLAINER, {"region_tokens": True, **more}))
 
 
 @pytest.mark.parametrize("network", [{}, {"map_weighting": False}, {"bridge": False, "gated": True}], ids=str)
-def test_tokens_of_regions_stand_between_cells_and_verdict(network: dict[str, bool]) -> None:
+def test_tokens_of_regions_follow_cells_and_verdict(network: dict[str, bool]) -> None:
     model, own = toy_network(**network).eval(), options()
     tokens = detector_tokens(model, pixels(2), own)
     projectors = new_projectors(model, own, 24)
     draw(projectors, 0.1, seed=0)
-    assert token_counts(model, own) == (16, 4 + 5 + 1)
+    assert token_counts(model, own) == (16, 4 + 1)
     with torch.no_grad():
         projectors.region_names.normal_()
         _, found = projectors(*tokens)
@@ -94,10 +144,10 @@ def test_tokens_of_regions_stand_between_cells_and_verdict(network: dict[str, bo
         _, other = projectors(*swapped)
         names = projectors.region_names
         assert projectors.regions is not None and projectors.cells is not None
-        torch.testing.assert_close(found[:, 4:9], projectors.regions(tokens.regions) + names)
+        torch.testing.assert_close(found[:, 5:10], projectors.regions(tokens.regions) + names)
     same = [i for i in range(10) if torch.equal(found[:, i], other[:, i])]
-    assert same == [0, 1, 2, 3, 4, 6, 8, 9]
-    torch.testing.assert_close(found[:, 5] - names[1], other[:, 7] - names[3])
+    assert same == [0, 1, 2, 3, 4, 5, 7, 9]
+    torch.testing.assert_close(found[:, 6] - names[1], other[:, 8] - names[3])
 
 
 def test_a_regions_token_begins_with_its_word(tmp_path: Path) -> None:
@@ -121,6 +171,35 @@ def test_three_stages_with_regions(tmp_path: Path) -> None:
     one = m2f2bench.load_detector(str(trained["tune"]), device="cpu")
     assert isinstance(one, M2F2Explainer) and len(one.explain([np.zeros((20, 20, 3), np.uint8)], ["Is it?"])) == 1
     assert one.encode([np.zeros((20, 20, 3), np.uint8)]).forgery.shape[1] == 10
+
+
+def test_an_answer_reads_the_tokens_of_its_region_alone(tmp_path: Path) -> None:
+    """By what the LLM is given: an answer about the nose is the same whatever the mouth's token is."""
+    one = m2f2bench.load_detector(str(stages(tmp_path, FACES, region_tokens=True)["align"]), device="cpu")
+    assert isinstance(one, M2F2Explainer)
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    questions = ["Is the nose odd?", "Is the mouth odd?", "Is it?"]
+    seen: list[torch.Tensor] = []
+    one.generator()[0].language.model.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["inputs_embeds"].clone()) if "inputs_embeds" in given else None,
+        with_kwargs=True,
+    )
+
+    def read(question: str) -> torch.Tensor:
+        seen.clear()
+        one.explain([image], [question])
+        return torch.cat([part.flatten(0, 1) for part in seen])
+
+    before = [read(question) for question in questions]
+    plain = one.projectors.forward
+    one.projectors.forward = lambda p, patches, cells, regions: plain(  # type: ignore[assignment,method-assign]
+        p, patches, cells, regions[:, [0, 1, 2, 1, 4]]
+    )
+    assert [torch.equal(a, read(question)) for a, question in zip(before, questions, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:

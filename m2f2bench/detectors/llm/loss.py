@@ -10,7 +10,7 @@ from torch import nn
 
 from ...training.language import IGNORED
 from .cache import spread
-from .prompt import Elements, TokenizedExample, spread_length
+from .prompt import DEEPFAKE, IMAGE, Elements, TokenizedExample, spread_length
 
 KEPT = 16
 """Logits are computed at a multiple of this many positions, so that few different shapes occur."""
@@ -23,13 +23,15 @@ def beginnings(
 ) -> dict[str, torch.Tensor]:
     """Return which rows of a batch begin alike, for `answer_loss`; nothing if none do.
 
-    A prompt begins with all up to its last slot; rows about one image (`images`: its name, for each example) whose
-    prompts begin with the same elements begin alike. `owners`, int64 [B]: the first row that begins as a row does.
-    `begins`, int64 [B]: the number of positions up to there, the same in all rows.
+    A prompt begins with all up to its last `<image>` or `<deepfake>`; rows about one image (`images`: its name, for
+    each example) whose prompts begin with the same elements begin alike. `owners`, int64 [B]: the first row that begins
+    as a row does. `begins`, int64 [B]: the number of positions up to there, the same in all rows.
     """
     found = []
     for one, image in zip(examples, images, strict=True):
-        end = max((place for place, element in enumerate(one.prompt, start=1) if element < 0), default=0)
+        end = max(
+            (place for place, element in enumerate(one.prompt, start=1) if element in (IMAGE, DEEPFAKE)), default=0
+        )
         if end in (0, len(one.prompt)):  # the answer's first token must be told from what follows the beginning
             return {}
         found.append((image, one.prompt[:end]))

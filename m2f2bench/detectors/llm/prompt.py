@@ -16,8 +16,9 @@ from ...core.errors import DetectorError, first_line
 from ...core.records import JUDGE_QUESTION
 from ...training.language import IGNORED
 
-IMAGE, DEEPFAKE = -1, -2
-"""Slots in place of `<image>` and `<deepfake>`; all other elements of a prompt are token ids."""
+IMAGE, DEEPFAKE, OWN = -1, -2, -3
+"""Slots in place of `<image>` and `<deepfake>`, and the first of those of one token each (-3, -4, …), such as
+`<mouth>`, for which a prompter has names; all other elements of a prompt are token ids."""
 SLOTS = {"<image>": IMAGE, "<deepfake>": DEEPFAKE}
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
@@ -27,7 +28,7 @@ RELEASED = (
     "Assistant: A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
     "detailed, and polite answers to the human's questions."
 )
-_SLOTS = re.compile("(<image>|<deepfake>)")
+_SLOTS = re.compile("<image>|<deepfake>")
 
 Elements = tuple[int, ...]
 
@@ -49,12 +50,17 @@ class Prompter:
     """Turns questions, and training examples, into elements: token ids and slots.
 
     The question follows `<image>` and `<deepfake>`, unless it contains one of them itself: then they stay where they
-    are. Text between slots is tokenized piece by piece, as in LLaVA.
+    are, as slots of its own do. Text between slots is tokenized piece by piece, as in LLaVA.
     """
 
-    def __init__(self, tokenizer: Any, settings: PromptSettings, where: str) -> None:
-        """`where` names the LLM in errors. Raises DetectorError for a tokenizer that lacks what the style needs."""
+    def __init__(self, tokenizer: Any, settings: PromptSettings, where: str, own: Sequence[str] = ()) -> None:
+        """`where` names the LLM in errors, `own` the slots from OWN on.
+
+        Raises DetectorError for a tokenizer that lacks what the style needs.
+        """
         self.tokenizer, self.settings, self.where = tokenizer, settings, where
+        self.slots = SLOTS | {f"<{name}>": OWN - number for number, name in enumerate(own)}
+        self._slots = re.compile(f"({'|'.join(map(re.escape, self.slots))})")
         if settings.style == "chat" and not getattr(tokenizer, "chat_template", None):
             raise DetectorError(
                 f"{where} has no chat template: set explainer.prompt.style to vicuna_v1, or give an LLM "
@@ -84,7 +90,7 @@ class Prompter:
         elements = self._elements(prompt)
         rest = whole[len(prompt) :] if whole.startswith(prompt) else f" {answer}{self.tokenizer.eos_token}"
         # After the prompt's last piece, the answer may be tokenized differently (a blank is joined to a word).
-        piece = _SLOTS.split(prompt)[-1]
+        piece = self._slots.split(prompt)[-1]
         together, alone = self._ids(piece + rest), self._ids(piece)
         ids = together[len(alone) :] if together[: len(alone)] == alone else self._ids(rest)
         # It ends with the first special token after it; without one, with an end of sequence.
@@ -120,7 +126,7 @@ class Prompter:
             text = str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None))
         except Exception as error:  # templates raise errors of any kind, most of them for unknown roles
             raise DetectorError(f"{self.where}: its chat template fails: {first_line(error)}") from None
-        if answer is None and len(_SLOTS.findall(text)) != len(_SLOTS.findall(content)):
+        if answer is None and len(self._slots.findall(text)) != len(self._slots.findall(content)):
             raise DetectorError(f"{self.where}: its chat template drops <image> or <deepfake>: set prompt.style")
         return text
 
@@ -128,8 +134,8 @@ class Prompter:
         """Return a prompt's text as elements. Except with the tokenizer's own template, it starts with BOS."""
         bos = self.tokenizer.bos_token_id
         found: list[int] = [] if self.settings.style == "chat" or bos is None else [int(bos)]
-        for piece in _SLOTS.split(text):
-            found += [SLOTS[piece]] if piece in SLOTS else self._ids(piece)
+        for piece in self._slots.split(text):
+            found += [self.slots[piece]] if piece in self.slots else self._ids(piece)
         return tuple(found)
 
     def _ids(self, text: str) -> list[int]:
@@ -173,12 +179,14 @@ def pad_right(
 ) -> dict[str, torch.Tensor]:
     """Return a batch of examples, padded on the right: int64 [B, L], L a multiple of `multiple`, at most `longest`.
 
-    `ids`: token ids, 0 elsewhere. `places`: index of the image's token (of `visual` + `forgery`, H_V then H_F) at each
-    position, -1 elsewhere. `labels`: the answer's token ids, IGNORED elsewhere, so that the loss covers only the
-    answer. An example never attends to the padding after it: a causal LLM needs no mask, and every position has a key.
+    `ids`: token ids, 0 elsewhere. `places`: index of the image's token (H_V, `visual` tokens, then H_F, of which
+    `<deepfake>` has the first `forgery` and each slot from OWN on one) at each position, -1 elsewhere. `labels`: the
+    answer's token ids, IGNORED elsewhere, so that the loss covers only the answer. An example never attends to the
+    padding after it: a causal LLM needs no mask, and every position has a key.
     """
     slots = {IMAGE: [(0, n) for n in range(visual)], DEEPFAKE: [(0, n) for n in range(visual, visual + forgery)]}
     rows = []  # (token id, index of the image token) of each position
+    slots |= {OWN - number: [(0, visual + forgery + number)] for number in range(_own(examples))}
     for one in examples:
         rows.append([pair for element in (*one.prompt, *one.answer) for pair in slots.get(element, [(element, -1)])])
     needed = max(len(row) for row in rows)
@@ -189,6 +197,11 @@ def pad_right(
         ids[number, : len(row)], places[number, : len(row)] = torch.tensor(row).T
         labels[number, len(row) - len(one.answer) : len(row)] = torch.tensor(one.answer)
     return {"ids": ids, "places": places, "labels": labels}
+
+
+def _own(examples: Sequence[TokenizedExample]) -> int:
+    """Return the number of slots from OWN on, up to the last one that a prompt has."""
+    return max(0, OWN + 1 - min((element for one in examples for element in one.prompt), default=0))
 
 
 def splice(words: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

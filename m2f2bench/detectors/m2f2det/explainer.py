@@ -19,10 +19,10 @@ from ...core.records import Reply
 from ...training.job import FitReport, TrainingJob
 from ..base import Explainer, file_fingerprint, text_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
-from ..llm.prompt import DEEPFAKE, IMAGE, Elements, Prompter
+from ..llm.prompt import DEEPFAKE, IMAGE, OWN, Elements, Prompter
 from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.verdict import BEGINNINGS, in_words, verdict_of, without_verdict
+from ..llm.verdict import BEGINNINGS, verdict_of, without_verdict
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
 from .folds import FOLDS, evidence_digest, learn_folds
@@ -166,7 +166,10 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
         def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
             rows = list(wanted)
-            return {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows]}
+            shared = encoded.forgery.shape[1] - len(self.explainer.own_slots)
+            found = {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows, :shared]}
+            own = range(len(self.explainer.own_slots))
+            return found | {OWN - number: encoded.forgery[rows, shared + number, None] for number in own}
 
         shown = without_verdict if self.explainer.verdict_first and self.verdict_by == "llm" else str
         return [
@@ -183,7 +186,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     def _prompt(self, prompter: Prompter, question: str, fake: float) -> Elements:
         """Return the prompt for a question about an image with this P(fake)."""
-        said = in_words(fake) if self.explainer.verdict_words else ""
+        said = self.explainer.before(question, fake)
         return prompter.question(question, said, BEGINNINGS[verdict_of(fake)] if self.verdict_by == "detector" else "")
 
     @exact_fp32()
@@ -203,7 +206,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         with self._lock:
             if self._generator is None:
                 language = self.language()
-                prompter = Prompter(language.tokenizer, self.explainer.prompt, f"LLM '{language.name}'")
+                own = self.explainer.own_slots
+                prompter = Prompter(language.tokenizer, self.explainer.prompt, f"LLM '{language.name}'", own)
                 settings = self.explainer.generation
                 stops = (*prompter.stops, *settings.stop)
                 self._generator = Generator(language, settings, prompter.ends, stops), prompter

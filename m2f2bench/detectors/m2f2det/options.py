@@ -14,8 +14,10 @@ from ...core.errors import DetectorError
 from ..llm.prompt import PromptSettings
 from ..llm.sampling import GenerationSettings
 from ..llm.source import LanguageSource
+from ..llm.verdict import in_words
 from ..timm import TimmSource
 from .clip import ClipSettings, VisionSettings
+from .regions import REGIONS, regions_of
 
 KEY = "explainer"
 """Key of the explainer's options in a card's."""
@@ -158,7 +160,8 @@ class ExplainerOptions(Settings):
     forgery tokens (the paper's ablation)."""
     region_tokens: bool = False
     """Whether eyebrows, eyes, nose, mouth and skin have tokens of their own, made of E_D's finest maps and of M_b in
-    the region as a mean face has it."""
+    the region as a mean face has it. Those of the regions that a question names stand before it; all of them before
+    one that names none."""
     visual_pool: int = Field(default=1, ge=1, le=32)
     """CLIP's patches are averaged over squares of this many a side before they become visual tokens; 1: all of them."""
     visual_init: str | None = None
@@ -203,6 +206,16 @@ class ExplainerOptions(Settings):
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
         later = _at_default(self, ("visual_init", "visual_norm", "verdict_by", "folds", "platt", *CHOICES))
         return self.model_dump_json(exclude={"llm": {"name"}, "generation": {"batch_size"}, **later})
+
+    @property
+    def own_slots(self) -> tuple[str, ...]:
+        """The slots of one token each that a prompt may have."""
+        return REGIONS if self.region_tokens else ()
+
+    def before(self, question: str, fake: float) -> str:
+        """Return what the prompt says before a question about an image with this P(fake)."""
+        regions = "".join(f"<{name}>" for name in regions_of(question)) if self.region_tokens else ""
+        return "\n".join(filter(None, (in_words(fake) if self.verdict_words else "", regions)))
 
     @property
     def normalises(self) -> bool:

@@ -31,7 +31,7 @@ class DetectorTokens(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + r + 1, D]."""
+    """Encodings of a batch of images: `scores` P(fake) [B], H_V [B, N, D], H_F [B, k + 1 + r, D]."""
 
     scores: torch.Tensor
     visual: torch.Tensor
@@ -88,18 +88,18 @@ class Projectors(nn.Module):
         cells: torch.Tensor,
         regions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return H_V [B, N, D] and H_F [B, k + r + 1, D]; [B, 0, D] without forgery tokens.
+        """Return H_V [B, N, D] and H_F [B, k + 1 + r, D]; [B, 0, D] without forgery tokens.
 
-        H_F has the cells, then the regions, and the verdict last.
+        H_F has the cells, then the verdict, and the regions last.
         """
         visual = self.visual(F.layer_norm(patches, patches.shape[-1:]) if self.normalises else patches)
         if self.cells is None or self.verdict is None:
             return visual, visual[:, :0]
-        parts = [self.cells(F.layer_norm(cells, cells.shape[-1:]))]
+        parts = [self.cells(F.layer_norm(cells, cells.shape[-1:])), self.verdict(probabilities)[:, None]]
         if self.regions is not None:
             assert regions is not None
             parts.append(self.regions(regions) + self.region_names)
-        return visual, torch.cat([*parts, self.verdict(probabilities)[:, None]], dim=1)
+        return visual, torch.cat(parts, dim=1)
 
 
 def pooled_patches(patches: torch.Tensor, pool: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,12 +17,19 @@ from ...training.sources.mean_face import mean_face
 
 REGIONS = ("eyebrows", "eyes", "nose", "mouth", "skin")
 """In the order of their tokens."""
+_WORDS = {name: name.removesuffix("s") for name in REGIONS} | {"eyebrows": "(?:eye)?brow", "mouth": "(?:mouth|lip)"}
+_NAMED = {name: re.compile(rf"\b{word}s?\b", re.IGNORECASE) for name, word in _WORDS.items()}
 _POINTS = {"eyebrows": ((17, 22), (22, 27)), "eyes": ((36, 42), (42, 48)), "nose": ((27, 36),), "mouth": ((48, 60),)}
 """Ranges of the 68 landmarks whose hulls are a region; skin is what is left of the hull of all."""
 _DRAWN = 480
 """Points of the drawing along a side, or some more, so that each cell has as many."""
 _MARGIN = 0.03
 """A region is this much wider on each side than the hull of its landmarks, in widths of the crop."""
+
+
+def regions_of(question: str) -> tuple[str, ...]:
+    """Return those of REGIONS that a question names; all of them for a question that names none."""
+    return tuple(name for name, words in _NAMED.items() if words.search(question)) or REGIONS
 
 
 def region_masks(side: int) -> npt.NDArray[np.float32]:

@@ -25,9 +25,9 @@ from ...training.processes import together
 from ..base import trained_weights
 from ..llm.cache import study
 from ..llm.loss import answer_loss, beginnings
-from ..llm.prompt import DEEPFAKE, IMAGE, Prompter, TokenizedExample, fitted, pad_right, splice
+from ..llm.prompt import DEEPFAKE, IMAGE, OWN, Prompter, TokenizedExample, fitted, pad_right, splice
 from ..llm.source import Language, language_fingerprint, open_language
-from ..llm.verdict import in_words, with_verdict
+from ..llm.verdict import with_verdict
 from ..network import Normalise, resize
 from . import lora
 from .detector import open_paper, open_parts, variant_of
@@ -162,6 +162,8 @@ class Collator:
         """
         self.detector, self.prompter, self.read, self.options = detector, prompter, read, detector.options
         self.counts, self.longest, self.begins = counts, longest, begins
+        own = {OWN - number: 1 for number in range(len(self.options.own_slots))}
+        self.slots = {IMAGE: counts[0], DEEPFAKE: counts[1], **own}
         self.left_out: dict[str, str] = {}
         """What was left out or has a shortened answer: `<frame>: <question>`, or the frame's id, to the reason."""
 
@@ -187,15 +189,14 @@ class Collator:
             return {}
         batch = DetectorTokens(*(torch.cat(part) for part in zip(*found, strict=True)))
         padded = pad_right(texts, *self.counts, multiple=LENGTHS, longest=self.longest)
-        slots = {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}
-        shared = beginnings(texts, images, slots) if self.begins else {}
+        shared = beginnings(texts, images, self.slots) if self.begins else {}
         return {**padded, **shared, "times": torch.tensor(often), **batch._asdict()}
 
     def _tokenized(self, example: Example, fake: float) -> TokenizedExample | None:
         answer = with_verdict(example.answer, example.frame.label) if self.options.verdict_first else example.answer
-        said = in_words(fake) if self.options.verdict_words else ""
+        said = self.options.before(example.question, fake)
         whole = TokenizedExample(*self.prompter.example(example.question, answer, said))
-        found = fitted(whole, {IMAGE: self.counts[0], DEEPFAKE: self.counts[1]}, self.longest)
+        found = fitted(whole, self.slots, self.longest)
         if found is None or len(found.answer) < len(whole.answer):
             what = "left out: no answer fits" if found is None else "answer cut to fit"
             self.left_out[f"{example.frame.id}: {example.question}"] = f"{what} into {self.longest} positions"
@@ -240,7 +241,7 @@ def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
     examined = list({(one.frame.split, one.frame.id): one.frame for one in job.language.train}.values())
     evidence = evidence_of(start, options, examined)
     detector = FrozenDetector(network, job.card, options, device, evidence)
-    prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'")
+    prompter = Prompter(language.tokenizer, options.prompt, f"LLM '{language.name}'", options.own_slots)
     counts = token_counts(network, options)
     longest = min(settings.max_length or language.context, language.context)
     plain = not settings.gradient_checkpointing and str(accelerator.distributed_type.value) != "FSDP"
@@ -266,7 +267,11 @@ def _network(job: TrainingJob, accelerator: Any) -> LanguageNetwork:
         write=write,
         projectors=PREFIX,
         options={**without_explainer(start).options, KEY: trained_options(job, options, language)},
-        notes=[f"{counts[0]} visual and {counts[1]} forgery tokens an image; LLM {without_folders(language.name)}"],
+        notes=[
+            f"{counts[0]} visual and {counts[1]} forgery tokens an image"
+            + (", and one for each region that a question names" if options.region_tokens else "")
+            + f"; LLM {without_folders(language.name)}"
+        ],
     )
 
 
@@ -361,5 +366,4 @@ def token_counts(network: nn.Module, options: ExplainerOptions) -> tuple[int, in
     """Return the numbers of tokens for `<image>` and for `<deepfake>`."""
     assert isinstance(network, PaperNetwork)
     pooled = -(-network.images.grid // options.visual_pool)
-    regions = len(REGIONS) if options.region_tokens else 0
-    return pooled * pooled, options.forgery_grid**2 + regions + 1 if options.forgery_grid else 0
+    return pooled * pooled, options.forgery_grid**2 + 1 if options.forgery_grid else 0

@@ -125,7 +125,7 @@ def markdown(dataset: str, rows: dict[str, Any]) -> str:
     ]
     for detector, found in rows.items():
         each = ", ".join(f"{value:.3f}" for value in found["auc"])
-        less = f"{found['difference']:+.3f} {span(found['difference_ci'])}" if "difference" in found else "–"
+        less = f"{found['difference']:+.3f} {span(found.get('difference_ci'))}" if "difference" in found else "–"
         p = f"{found['p']:.3f}" if "p" in found else "–"
         mean = f"{found['mean']:.3f} {span(found['ci'])}"
         lines.append(f"| `{detector}` | {len(found['seeds'])} | {mean} | {each} | {less} | {p} |")

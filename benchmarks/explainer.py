@@ -41,9 +41,7 @@ def train(dataset: str, seed: int, here: Path, threads: int, precision: Sequence
     for stage in ("detector", "align", "tune"):
         words = ["train", DETECTOR, "--dataset", dataset, "--stage", stage, "--seed", seed, *before]
         own = precision if stage != "detector" else ()
-        # Another prompt or other tokens need no other detector: `align` refuses one that does not fit the card.
-        if stage != "detector" or not (here / stage / "training.json").exists():
-            command([*words, *own, "--out", here / stage, "--resume"], here / "log", threads)
+        command([*words, *own, "--out", here / stage, "--resume"], here / "log", threads)
         before = ["--from", here / stage]
     shutil.rmtree(here / "merged", ignore_errors=True)  # it may be of an earlier training
     command(["merge", here / "tune", "--out", here / "merged"], here / "log", threads)

@@ -153,6 +153,11 @@ class Trainable(Detector):
         return size == card.input.size
 
     @classmethod
+    def stage_card(cls, card: DetectorCard, stage: str) -> DetectorCard:
+        """Return the card without what the weights of this stage do not depend on."""
+        return card
+
+    @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
         """Return a hash of what decides a stage's weights (another model's files) besides card, data and settings."""
         return ""

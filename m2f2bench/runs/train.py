@@ -140,7 +140,8 @@ def _planned(
     if is_main_process():
         announce(place, "train", training)
     fingerprint = data_fingerprint(place, training, validation)
-    source = _Source.of(card, cls)
+    read = cls.stage_card(card, stage)
+    source = _Source.of(read, cls)
     if resume and source.code.startswith(UNKNOWN):
         raise DetectorError(
             f"detector '{card.name}': cannot check that its code is unchanged ({source.code}): "
@@ -150,7 +151,7 @@ def _planned(
     known += [f"masks {masks_digest(place, training)}"] if job.mask is not None and needs_masks(settings) else []
     taken = [cls.identity(card, stage), "" if begun is None else cls.start_identity(begun), source.code]
     more = [*stage_identity(language, begun), *filter(None, taken), *known]
-    identity = training_identity(card, settings, place, stage, fingerprint, *more)
+    identity = training_identity(read, settings, place, stage, fingerprint, *more)
     name = f"{card.name}--{place.name}" + ("" if stage == "detector" else f"--{stage}")
     folder = Path(out) if out is not None else Path("runs/trained") / name
     return _Planned(replace(job, out=folder, identity=identity, resume=resume), place, cls, fingerprint, source)

@@ -270,6 +270,22 @@ def test_another_evidence_is_another_training(trained: Path, tmp_path: Path) -> 
         train(card, FACES, stage="align", start=changed, out=tmp_path / "align", device="cpu", resume=True)
 
 
+@pytest.mark.parametrize(("change", "same"), [({"forgery_grid": 1}, True), ({"count": 3}, False)])
+def test_the_detector_does_not_depend_on_how_it_is_explained(
+    trained: Path, tmp_path: Path, change: dict[str, int], same: bool
+) -> None:
+    place = tmp_path / "detector"
+    shutil.copytree(trained, place)
+    before = (place / "training.json").read_bytes()
+    card = folds_card(tmp_path, **change)
+    if same:
+        assert train(str(card), FACES, out=place, device="cpu", resume=True).parent == place
+        assert (place / "training.json").read_bytes() == before
+        return
+    with pytest.raises(DetectorError, match="holds a training with another card, seed, dataset or version"):
+        train(str(card), FACES, out=place, device="cpu", resume=True)
+
+
 def test_an_unreadable_image_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("m2f2bench.training.frames.UNREADABLE_SHARE", 0.1)
 

@@ -104,6 +104,19 @@ def test_the_regions_of_a_question(question: str, named: tuple[str, ...]) -> Non
     assert options(region_tokens=False).before(question, 0.2) == ""
 
 
+@pytest.mark.parametrize("dataset", ["synthetic", "ddvqa-c40"])
+def test_the_regions_of_all_questions_of_a_dataset(dataset: str, request: pytest.FixtureRequest) -> None:
+    if dataset != "synthetic":
+        request.getfixturevalue("real_data")
+    data = m2f2bench.load_dataset(dataset)
+    parts = [(split, kind) for split in ("train", "test") for kind in ("blind", "released")]
+    asked = [one for part in parts for one in data.questions(*part)]
+    for one in asked:
+        about = set(one.region.split("+"))
+        assert regions_of(one.text) == (tuple(name for name in REGIONS if name in about) or REGIONS), one.text
+    assert len(asked) > 5000
+
+
 def test_a_question_has_its_regions_tokens_before_it() -> None:
     """The common beginning, with the image's other tokens, is that of all questions about an image."""
     prompter = Prompter(tiny_tokenizer(), PromptSettings(), "LLM 'toy'", REGIONS)

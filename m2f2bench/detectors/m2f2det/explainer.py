@@ -105,6 +105,14 @@ class M2F2Explainer(M2F2Detector, Explainer):
         return fit_stage(job)
 
     @classmethod
+    def stage_card(cls, card: DetectorCard, stage: str) -> DetectorCard:
+        """Return, for stage `detector`, the card of the detector alone, with the number of folds."""
+        if stage != "detector":
+            return card
+        plain, folds = without_explainer(card), explainer_options(card).folds
+        return plain.model_copy(update={"options": {**plain.options, KEY: {"folds": folds}}})
+
+    @classmethod
     def identity(cls, card: DetectorCard, stage: str) -> str:
         """Return the LLM's fingerprint, for stages that use it, and for `align` that of a visual projector."""
         if stage == "detector":

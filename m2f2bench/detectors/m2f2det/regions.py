@@ -66,8 +66,8 @@ def pooled_regions(found: torch.Tensor) -> torch.Tensor:
 def finest(sides: Sequence[int]) -> list[int]:
     """Return which of maps with these sides have the most cells.
 
-    Coarser ones, and F^0 ⊙ M_b behind the bridge's attention, hold the whole face at every place: on synthetic faces
-    the eyes' features there say of the mouth what its own say.
+    Coarser ones, and F^0 ⊙ M_b behind the bridge's attention, hold the whole face at every place: what they have at the
+    eyes says as much of the mouth.
     """
     return [number for number, side in enumerate(sides) if side == max(sides)]
 

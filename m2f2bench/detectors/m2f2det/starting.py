@@ -88,7 +88,6 @@ def draw(projectors: Projectors, size: float, seed: int, names: torch.Tensor | N
         _draw(projectors.verdict, torch.stack([1 - fake, fake], dim=1), size, generator)
 
 
-@torch.no_grad()
 def _draw(layers: nn.Sequential, probes: torch.Tensor | None, size: float, generator: torch.Generator) -> None:
     """Draw one projector; `probes` are like its inputs, None for normalised ones."""
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]

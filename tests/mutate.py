@@ -110,7 +110,7 @@ def passes(place: Path, tests: list[str]) -> bool:
         os.environ["PYTHONPATH"] = str(place)
         sys.path[0] = str(place)
         try:
-            os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", "300", *tests])))
+            os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--timeout", "300", "-m", "", *tests])))
         finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

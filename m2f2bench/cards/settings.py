@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -275,17 +275,23 @@ class LoraSettings(Settings):
     """Names of linear layers (`q_proj`); empty: all but the output layer."""
 
 
+QuestionKind = Literal["judge", "blind", "released"]
+"""Of a dataset's questions: real or fake?, neutral ones, M2F2-Det's own."""
+TaughtAnswers = Literal["all", "first", "rows"]
+
+
 class StageSettings(Settings):
     """A stage that learns from questions and answers: `align` (projectors only), `tune` (projectors and LoRA).
 
     The defaults are M2F2-Det's released recipe for `tune`.
     """
 
-    questions: tuple[Literal["judge", "blind", "released"], ...] = Field(default=("blind",), min_length=1)
+    questions: tuple[QuestionKind, ...] = Field(default=("blind",), min_length=1)
     """The kinds of questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
-    answers: Literal["all", "first", "rows"] = "all"
+    answers: TaughtAnswers | dict[QuestionKind, TaughtAnswers] = "all"
     """Each reference answer of a question is an example, or only the first; `rows`: as often as in the dataset's own
-    training file, as M2F2-Det's 9,252 released judgements, which repeat the questions of an image."""
+    training file, as M2F2-Det's 9,252 released judgements, which repeat the questions of an image. By kind of question:
+    {released: first}; kinds that are not named have `all`."""
     epochs: float = Field(default=1.0, gt=0.0)
     max_steps: int | None = Field(default=None, ge=1)
     """The training ends after at most this many steps."""
@@ -334,6 +340,18 @@ class StageSettings(Settings):
     """Write a checkpoint each time after this many steps; None for ten in a training."""
     seed: int = 0
     """Of first weights, order and dropout."""
+
+    @model_validator(mode="after")
+    def _answers_to_questions_asked(self) -> StageSettings:
+        if not isinstance(self.answers, str) and (more := sorted(set(self.answers) - set(self.questions))):
+            raise ValueError(f"answers: {', '.join(more)} is not among the questions, {', '.join(self.questions)}")
+        return self
+
+    def answers_to(self, kind: str) -> TaughtAnswers:
+        """Return which answers to questions of a kind are examples."""
+        if isinstance(self.answers, str):
+            return self.answers
+        return self.answers.get(cast(QuestionKind, kind), "all")
 
     def content(self) -> dict[str, Any]:
         """Return the settings as JSON values, without later additions that are at their defaults."""

@@ -137,10 +137,11 @@ def language_data(
             Example(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
-            for rows in [answer_rows_of(dataset.adapter, split, kind) if settings.answers == "rows" else {}]
+            for taught in [settings.answers_to(kind)]
+            for rows in [answer_rows_of(dataset.adapter, split, kind) if taught == "rows" else {}]
             for question in questions_of(dataset.adapter, split, kind)
             if question.frame in there
-            for answer in rows.get(question.id, question.references)[: 1 if settings.answers == "first" else None]
+            for answer in rows.get(question.id, question.references)[: 1 if taught == "first" else None]
         ]
 
     found = LanguageData(settings, listed(training), listed(validation))

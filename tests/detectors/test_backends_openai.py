@@ -334,6 +334,7 @@ def test_the_rate_holds_for_retries_and_threads(serve: Callable[..., Endpoint]) 
     assert sorted(waits) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
+@pytest.mark.slow
 def test_a_run_under_an_explanation_protocol(
     serve: Callable[..., Endpoint], tmp_path: Path, rules: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

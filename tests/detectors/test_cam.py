@@ -322,6 +322,7 @@ def test_a_package_without_the_method_is_one_line(monkeypatch: pytest.MonkeyPatc
         CamDetector(small(), "hirescam")
 
 
+@pytest.mark.slow
 def test_without_the_package_the_extra_is_named(trained: Path, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     code = (

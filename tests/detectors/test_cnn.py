@@ -89,6 +89,7 @@ def pixels(count: int, seed: int = 0) -> torch.Tensor:
     return drawn.contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 @EACH
 def test_a_score_does_not_depend_on_its_batch_and_is_the_same_again(name: str) -> None:
     model, images = network(name), pixels(8)

@@ -115,6 +115,7 @@ def options_of(place: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_each_image_is_judged_by_the_network_that_did_not_learn_from_it(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +212,7 @@ def test_align_and_tune_learn_with_the_evidence(trained: Path, tmp_path: Path, m
     assert len(told) > 12 and told == pytest.approx({name: expected[name] for name in told}, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["fold 1", "fold 2", "evidence"])
 def test_it_is_cut_off_and_goes_on_to_the_same_evidence(
     trained: Path, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
@@ -251,6 +253,7 @@ def test_it_is_cut_off_and_goes_on_to_the_same_evidence(
     assert any("by 2 networks that did not learn from their people; scaled: " in note for note in record["notes"])
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_evidence_of_one(trained: Path, tmp_path: Path) -> None:
     done = launch("toy_folds.py", str(folds_card(tmp_path)), str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr[-3000:]

@@ -115,6 +115,7 @@ def test_the_llm_writes_the_verdict_and_it_is_no_part_of_the_answer(trained: dic
     assert not any("Fake." in prompt or "Real." in prompt or "detector says" in prompt for prompt in prompts)
 
 
+@pytest.mark.slow
 def test_who_sets_the_verdict_is_in_the_signature(trained: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "toy.yaml").write_text(RULES)
     plain = stages(tmp_path / "plain", FACES, name="plain")

@@ -163,6 +163,7 @@ def test_the_verdict_and_the_cells_reach_the_answer(folder: Path) -> None:
         assert (logits(one, image, QUESTIONS[0]) - true).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_run_with_the_merged_folder(folder: Path, tmp_path: Path) -> None:
     results = m2f2bench.run(
         detectors=str(folder), datasets=FACES, protocols=["explain-blind", "frame"], out=tmp_path, device="cpu"
@@ -348,6 +349,7 @@ def test_examples_longer_than_the_limit_are_cut_and_told(tmp_path: Path) -> None
     assert not (tmp_path / "none" / "training.json").exists()
 
 
+@pytest.mark.slow
 def test_resumed_training_is_the_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped by an error in the middle of stage `tune`, dropout on; the killed process is the loop's own test."""
     found = stages(tmp_path, FACES)

@@ -96,6 +96,7 @@ def job(out: Path, resume: bool = False, mask: Any = corner, loss: Any = None, *
     )
 
 
+@pytest.mark.slow
 def test_the_map_learns_where(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     shares = []

@@ -211,6 +211,7 @@ def tower_apart(place: Path, tensors: Tensors) -> Path:
     return place / "a.pth"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FORMS))
 def test_forms_of_files(tmp_path: Path, imported: tuple[str, Tensors, Path], name: str) -> None:
     kind, tensors, folder = imported
@@ -223,6 +224,7 @@ def test_forms_of_files(tmp_path: Path, imported: tuple[str, Tensors, Path], nam
     assert (tmp_path / "out/model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "clip.vision_model.", "module.vision_model."])
 def test_another_vision_tower(tmp_path: Path, prefix: str) -> None:
     """`--vision-tower` takes the place of the file's own, whatever stands before its names."""

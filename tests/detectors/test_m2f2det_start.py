@@ -31,6 +31,7 @@ def size(tokens: torch.Tensor) -> float:
     return float(tokens.detach().pow(2).mean().sqrt())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patches", "cells", "width", "words"),
     [(128, 384, 576, 0.11), (1024, 1856, 4096, 0.0155), (32, 40, 32, 0.3)],
@@ -148,6 +149,7 @@ def test_its_key_is_of_its_tensors_alone(tmp_path: Path) -> None:
 FACES = {"seed": 3, "size": 64, "train": 6, "val": 2, "test": 2, "frames_per_video": 1, "methods": ["swap", "lowres"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("authors", [False, True], ids=["transformers", "authors"])
 def test_align_leaves_it_alone_and_tune_learns_it(authors: bool, tmp_path: Path) -> None:
     place, own = llava(tmp_path / "cards" / "llava", authors)
@@ -184,6 +186,7 @@ def test_the_llm_of_a_llava_gives_its_logits(tmp_path: Path) -> None:
         assert found.width == WIDTH and found.context == 512
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     folder, own = llava(tmp_path / "llava", authors=False)
     narrow = Projectors(CLIP_WIDTH, 40, 48)

@@ -139,6 +139,7 @@ def test_it_learns_saves_and_loads(images: dict[str, Any], more: dict[str, Any],
         assert loaded.heatmap(pictures).shape == (3, 4, 4)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     options = merged(TEXT, {"image_tower": CNN, "gated": True})
     values = {"epochs": 3, "checkpoint_steps": 1, "lr": 1e-3, "freeze_epochs": {"encoder.*": 1}, "ema": 0.9}

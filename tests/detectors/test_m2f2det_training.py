@@ -47,6 +47,7 @@ def curve(report: Any) -> list[list[float]]:
     return [list(row.values()) for row in report.curves]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"cache_features": 1.0}, {"train_vision": True}])
 def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
     augmentation = PLAIN.model_dump(mode="json")
@@ -63,6 +64,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path, options: 
     assert again.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     """With BatchNorm in the CNN; the same global batch, the same losses, the same weights."""
     # Adam turns rounding into steps where a gradient is zero but for it (a bias before BatchNorm): a small rate.

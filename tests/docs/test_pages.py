@@ -146,6 +146,7 @@ def test_every_command_that_is_shown_and_not_run_has_options_that_exist(place: s
         command.make_parser(typer.Context(command)).parse_args(args=words)
 
 
+@pytest.mark.slow
 def test_the_page_of_cards_has_each_backend_its_own_options_in_words() -> None:
     page = runpy.run_path(str(DOCS / "_made" / "reference.py"))["PAGES"]["cards"]()
     parts = {part.partition("`")[0]: part for part in page.split("#### backend `")[1:]}

@@ -58,6 +58,7 @@ def test_every_public_function_is_here() -> None:
     assert functions == {*GOOD, *NOT_CALLED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 def test_a_wrong_argument_is_one_line(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

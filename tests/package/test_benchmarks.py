@@ -62,6 +62,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "answers"])
 def test_b5_a_benchmark_runs(name: str, bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
     bench(name, "--quick", "--json")
@@ -93,6 +94,7 @@ def test_b5_forgery_tokens(bench: Any, rules: Path, tmp_path: Path, capsys: pyte
     assert "toy-permuted" in capsys.readouterr().out and (tmp_path / "out" / "paired.md").exists()
 
 
+@pytest.mark.slow
 def test_b5_region_tokens(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = stages(tmp_path, FACES, region_tokens=True)["align"]
     bench("region_tokens", place, "-s", "synthetic", "--limit", 8, "--json")

@@ -129,6 +129,7 @@ def test_the_type_that_is_promised_shows_itself(name: str) -> None:
         assert callable(getattr(kind, "to_pandas", None)) and callable(getattr(kind, "_repr_html_", None)), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_every_result_is_a_table(name: str, place: Place) -> None:
     found = CALLS[name](place)

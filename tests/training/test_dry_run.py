@@ -39,6 +39,7 @@ def tiny(**training: Any) -> DetectorCard:
     return DetectorCard(name="tiny", backend="timm", input={"size": 32}, options=options, training=values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [
@@ -76,6 +77,7 @@ def test_its_counts_are_those_of_the_training(training: dict[str, Any], faces: D
     assert plan.train["frames"] == record["n_train"]["frames"]
 
 
+@pytest.mark.slow
 def test_a_rehearsal_measures_and_leaves_nothing(
     faces: DatasetCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_activations_by_hand() -> None:
     assert found.bytes["activations"] == 8 * (4 + 3) * 4
 
 
+@pytest.mark.slow
 def test_activations_grow_with_a_part(faces: DatasetCard) -> None:
     """Twice the images in a part keep twice the memory, and two parts no more than one."""
 
@@ -153,6 +156,7 @@ def test_align_has_the_steps_of_the_release(real_data: Path, monkeypatch: pytest
     assert "stage align starts from the stage before it: give its folder with --from" in plan.problem
 
 
+@pytest.mark.slow
 def test_a_stage_of_questions(faces: DatasetCard, tmp_path: Path) -> None:
     card, detector = str(card_file(tmp_path / "cards")), detector_folder(tmp_path / "detector")
     plan = plan_training(card, faces, stage="align", start=detector, device="cpu", seconds=0.5)
@@ -163,6 +167,7 @@ def test_a_stage_of_questions(faces: DatasetCard, tmp_path: Path) -> None:
     assert plan.images == 8 * plan.steps  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_what_is_fitted_at_once_and_what_cannot_be_built(faces: DatasetCard) -> None:
     plan = plan_training("frequency", faces, seconds=0.5)
     assert plan.steps is None and "steps       none: the training frames are fitted at once" in str(plan)

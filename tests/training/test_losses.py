@@ -159,6 +159,7 @@ def test_average_and_sam_resume_to_the_same_bits(
     assert any(not torch.equal(value, plain[name]) for name, value in read_tensors(again.weights)[0].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["core", "recce", "am-softmax", "effort", "forada", "self-blended"])
 def test_a_loss_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {**TRAININGS[name], "checkpoint_steps": 3}

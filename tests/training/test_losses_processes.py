@@ -22,6 +22,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Path) -> None:
     alone = trained(tmp_path, TRAININGS[name])

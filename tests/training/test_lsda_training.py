@@ -192,6 +192,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Path) -> None:
     alone = train(tmp_path, **TRAININGS[name])
@@ -224,6 +225,7 @@ def test_the_number_of_manipulations_comes_from_the_data(tmp_path: Path) -> None
     assert plain.gives == ("logit",) and not hasattr(plain, "teaching")
 
 
+@pytest.mark.slow
 def test_only_the_student_is_written(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     job = lsda(tmp_path, batch_size=8)

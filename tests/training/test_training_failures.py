@@ -56,6 +56,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ENDS)
 def test_b2_all_processes_end_with_one_line(way: str, ends: Path) -> None:
     if "sharded" in way and (why := why_no_fsdp()):
@@ -75,6 +76,7 @@ def test_b2_an_error_of_somebodys_own_is_told_in_one_line(ends: Path) -> None:
     assert set(ENDS) | {"an error of somebody's own"} == set(WAYS)
 
 
+@pytest.mark.slow
 def test_b2_the_command_line_ends_in_both(tmp_path: Path) -> None:
     """Process 1 has a file that cannot be read where process 0 has a picture."""
     done = launch("toy_failures.py", str(tmp_path), "command", timeout=120)

@@ -59,6 +59,7 @@ def test_the_losses_are_those_computed_by_hand(tmp_path: Path) -> None:
     assert after[0] < before[0]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", **LONG)
     out = tmp_path / "killed"
@@ -169,6 +170,7 @@ def test_batches_are_of_like_lengths() -> None:
     assert grouped < 1.1 * sum(lengths) < 1.5 * sum(lengths) < mixed
 
 
+@pytest.mark.slow
 def test_rows_and_rates(tmp_path: Path) -> None:
     report = fit(tmp_path / "a", epochs=2.5, validate_steps=4, warmup=0.2, lr=1e-3)
     assert [row["step"] for row in report.curves] == list(range(16))

@@ -36,6 +36,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Path) -> None:
     if name.startswith("fsdp") and (why := why_no_fsdp()):

@@ -47,6 +47,7 @@ def start_and_kill(out: Path, after_step: int, delay: float, resume: bool) -> No
     assert not (out / "fit.json").exists(), "it was over before the kill: nothing is tested"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = fit(tmp_path / "whole", **LONG)
     out = tmp_path / "killed"

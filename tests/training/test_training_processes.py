@@ -34,6 +34,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Path) -> None:
     alone = train(tmp_path / "one", **TRAININGS[name])
@@ -99,6 +100,7 @@ def test_a_process_that_does_not_count_changes_nothing(name: str, two: Path) -> 
     torch.testing.assert_close(found, whole, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["join", "train"])
 def test_a_process_leaves_the_others_before_the_interpreter_ends(way: str, tmp_path: Path) -> None:
     """Without it about one training in five, all of it done, was ended by SIGABRT."""

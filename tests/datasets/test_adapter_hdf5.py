@@ -232,6 +232,7 @@ class Frames:
         return good, os.getpid(), max(self.data.opened().values()), max(map(len, open_files(self.root).values()))
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

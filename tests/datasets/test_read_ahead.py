@@ -167,6 +167,7 @@ def white_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="how much memory a process took is told otherwise elsewhere")
 def test_e2_large_pictures_in_small_files_do_not_fill_the_memory(tmp_path: Path) -> None:
     """12 pictures of 147 MB each: 1.8 GB at once, where a batch has 32 of them."""

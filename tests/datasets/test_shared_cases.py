@@ -225,6 +225,7 @@ def test_21_rows_held_against_a_dataset(cases: Path, tmp_path: Path, name: str) 
     assert result.coverage == pytest.approx(coverage)
 
 
+@pytest.mark.slow
 def test_07_meteor_under_any_locale(cases: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from text_rules import text_rules
 

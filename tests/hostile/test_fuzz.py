@@ -20,6 +20,7 @@ def fuzz(*words: str) -> dict[str, dict[str, object]]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_what_is_changed_at_random_is_read_or_refused() -> None:
     told = fuzz("all", "--mutations", str(MUTATIONS), "--seed", "1")
     assert len(told) == 15

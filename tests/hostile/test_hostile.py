@@ -11,9 +11,20 @@ import pytest
 from hostile import Case, Server
 
 EVERY = list(hostile.every())
-STEP = 1 if os.environ.get("M2F2BENCH_HOSTILE") == "all" else 3
-"""All of them take two minutes on two cores: a suite runs every third."""
+STEP = 1 if os.environ.get("M2F2BENCH_HOSTILE") == "all" else 4
+"""All of them take two minutes on two cores: a suite runs every fourth."""
 CHOSEN = EVERY[::STEP]
+QUICK = 4
+"""Without the slow tests, every fourth of those."""
+CASES = [
+    pytest.param(
+        table,
+        case,
+        id=f"{table.removeprefix('hostile_')}-{case.name}",
+        marks=pytest.mark.slow if number % QUICK else (),
+    )
+    for number, (table, case) in enumerate(CHOSEN)
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +45,7 @@ def test_there_are_many_and_each_has_a_name() -> None:
     assert len(good) >= 60, "whoever refuses everything would pass"
 
 
-@pytest.mark.parametrize(
-    ("table", "case"), CHOSEN, ids=[f"{table.removeprefix('hostile_')}-{case.name}" for table, case in CHOSEN]
-)
+@pytest.mark.parametrize(("table", "case"), CASES)
 def test_hostile(server: Server, table: str, case: Case) -> None:
     outcome = server.outcome(table, case.name)
     assert hostile.problems(case, outcome) == []

@@ -164,6 +164,7 @@ def test_a_resample_picks_its_own_oracle_threshold() -> None:
         assert value == pytest.approx(plain_values(label[drawn], score[drawn], cut)["accuracy"], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_percentile_intervals_against_scipy() -> None:
     """The same method by scipy with its own draws: ends agree within the noise of 4,000 resamples."""
     label, score, _ = world(300, 8)

@@ -158,6 +158,7 @@ def test_a_threshold_picked_on_the_scores(cut: Cut, threshold: float, accuracy: 
     assert scored.overall["accuracy@0.5"].value == pytest.approx(5 / 7), "the decisions at 0.5 stand beside it"
 
 
+@pytest.mark.slow
 @given(SCORES, st.sampled_from(["accuracy", "balanced_accuracy", "f1"]))
 def test_the_best_threshold_is_best_and_is_a_threshold(rows: Pairs, maximise: str) -> None:
     """No threshold does better, and deciding by the threshold that is told gives the very numbers that are told."""

@@ -111,6 +111,7 @@ def test_each_complaint_is_heard(parts: list[str]) -> None:
     assert read_regions(text) == frozenset(parts)
 
 
+@pytest.mark.slow
 def test_annotators_answers_about_a_region(real_data: Any) -> None:
     """Of a fake region exactly that region, of a real one none, but for a few that name others too."""
     count: Counter[tuple[int, bool]] = Counter()
@@ -125,6 +126,7 @@ def test_annotators_answers_about_a_region(real_data: Any) -> None:
     assert count[0, True] >= 3623 and count[0, False] <= 1
 
 
+@pytest.mark.slow
 def test_annotators_answers_about_the_image(real_data: Any) -> None:
     """Their own words "the person's nose looks a bit fake" against what is read: 2,965 hits, no miss, 14 more."""
     pattern = re.compile(rf"the person's ({'|'.join(PARTS)}) looks? (?:a bit|very) fake", re.IGNORECASE)

@@ -57,6 +57,7 @@ def test_the_rate_that_is_told_of_regions_is_that_of_the_held_out_answers(what: 
     assert {"wrong": wrong, "answers": len(lines)} == told[REGION]
 
 
+@pytest.mark.slow
 def test_sentences_to_develop_with_are_nearly_all_read_right() -> None:
     """Of 8,100 sentences that the reader was written with: all structured ones, none turned round, a third of prose."""
     lines = _lines("development", "verdicts")

@@ -56,6 +56,7 @@ def test_f2_the_java_of_the_package_comes_before_the_one_on_the_path(
     assert room.java() == str(other)
 
 
+@pytest.mark.slow
 def test_f2_the_extra_is_enough(java: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if room._packaged() is None:
         pytest.skip("the extra [java] is not installed")
@@ -169,6 +170,7 @@ def test_a_java_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch: 
         room.run([])
 
 
+@pytest.mark.slow
 def test_f2_both_javas_give_equal_tokens_and_counts(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all published answers with their references, and of any Latin letters."""
     packaged, other = room._packaged(), shutil.which("java")

@@ -41,6 +41,7 @@ def test_a2_identical_scores_have_no_difference(seed: int, clustered: bool, cut:
         assert (d.p, d.ci) in ((1.0, (0.0, 0.0)), (None, None), (1.0, None)) and not d.bound, d
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.permutations(range(3)))
 @settings(deadline=None, max_examples=15)
 def test_order_of_detectors_and_of_rows_changes_nothing(tmp_path_factory, seed: int, order: list[int]) -> None:

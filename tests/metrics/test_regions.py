@@ -46,6 +46,7 @@ def test_c2_every_case_of_regions_is_read_right() -> None:
     assert folder is not None and wrong(folder / "regions.jsonl") == []
 
 
+@pytest.mark.slow
 def test_c2_sentences_to_develop_with() -> None:
     lines = DEVELOPMENT.read_text(encoding="utf-8").count("\n")
     assert len(wrong(DEVELOPMENT)) <= MOST_WRONG * lines

@@ -41,6 +41,7 @@ def many(folder: Path, n: int, n_videos: int = 60, frames: int = 2) -> list[Path
     ]
 
 
+@pytest.mark.slow
 def test_a3_one_of_36_is_told_from_all_others_by_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """630 tests: 1,000 resamples leave Holm's p at 630 × 2/1001 = 1.26. A difference of .48 in AP is significant."""
     monkeypatch.setattr(tails, "FINE_WORK", 0)  # it need not be told finer here
@@ -94,6 +95,7 @@ def test_a3_two_detectors_that_no_resample_brings_together(cli, tmp_path: Path) 
     assert f"≤: p is at most this; in all of {n:,} resamples the difference has the same sign" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [Cut(), Cut("best", maximise="accuracy")])
 def test_a3_further_draws_are_those_of_one_longer_bootstrap(cut: Cut) -> None:
     """Against the resamples drawn in one go, for every metric and group that a bootstrap tests."""
@@ -253,6 +255,7 @@ def test_a3_rounding_never_makes_a_bound_smaller(p: float) -> None:
     assert p - 1e-12 <= told <= p + 1e-4
 
 
+@pytest.mark.slow
 def test_a3_check_prints_a_bound(cli, tmp_path: Path) -> None:
     for name, gap in (("then", 4.0), ("now", 0.0)):
         folder = tmp_path / name

@@ -84,6 +84,7 @@ def test_no_weight_at_all_is_no_value() -> None:
     assert all(np.isnan(value(found.statistics[name], np.zeros(2))) for name in COUNTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", ["none", "ptb"])
 def test_published_answers(real_data: Path, tokenizer: str, request: pytest.FixtureRequest) -> None:
     if tokenizer == "ptb":

@@ -180,6 +180,7 @@ def matched() -> Matched:
     return Matched(counts[:first], counts[first:second], counts[second:])
 
 
+@pytest.mark.slow
 def test_meteor_is_its_programs_to_the_last_digits(matched: Matched) -> None:
     n = len(BY_HAND)
     np.testing.assert_allclose(sentence_meteor(matched.by_hand), ALONE, rtol=0.0, atol=1e-12)
@@ -194,6 +195,7 @@ def test_meteor_of_hostile_texts(matched: Matched) -> None:
     assert values == [0.0] * (2 * len(HOSTILE)) and last > 0.99 and np.isnan(none)
 
 
+@pytest.mark.slow
 def test_c3_one_answer_of_24_000_words_leaves_all_others_their_meteor(caplog: pytest.LogCaptureFixture) -> None:
     """Given whole to the program it ends for want of memory; its value is then all but what the program says of one
     that it can still match whole."""

@@ -88,6 +88,7 @@ def outside(folder: Path, *words: object, site: Path | None = None) -> subproces
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_without_the_code_a_result_is_ranked_by_what_it_says_and_nothing_is_loaded(mine: Path, cli: Callable) -> None:
     out = judge(mine, cli)
     (mine / "mine.py").rename(mine / "moved.py")

@@ -144,6 +144,7 @@ def test_trap_14(real_data: Path) -> None:
     assert value(by_words["verdict_f1"]) == pytest.approx(2 * 65 / (2 * 65 + 3 + 7))
 
 
+@pytest.mark.slow
 def test_annotators_answers_agree_with_their_labels(real_data: Path) -> None:
     """10,322 neutral references: first sentences always, whole texts but for 22, most of which end in "Real."."""
     data = load_dataset("ddvqa-c40")
@@ -162,6 +163,7 @@ def test_annotators_answers_agree_with_their_labels(real_data: Path) -> None:
     assert sum("real" in text.lower().split("fake.", 1)[-1] for text in wrong) >= len(wrong) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [
@@ -184,6 +186,7 @@ def test_a_hundred_thousand_words() -> None:
     assert read_verdict("the eyes and the nose are not unlike those of " * 10_000 + ". The image is fake.") == "fake"
 
 
+@pytest.mark.slow
 def test_of_a_text_that_nobody_reads_the_end_is_read() -> None:
     padding = "lorem ipsum " * (LONGEST // 12 + 1)
     assert read_verdict(f"The image is fake. {padding}") == "unreadable"

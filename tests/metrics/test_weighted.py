@@ -23,6 +23,7 @@ RANKING = [m.name for m in builtin().values() if m.of == "scores" and m.needs ==
 TIED = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 1), TIED, st.integers(0, 4)), min_size=1, max_size=25), st.data())
 def test_a_weighting_is_its_units_repeated(drawn: list, data: st.DataObject) -> None:

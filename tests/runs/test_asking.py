@@ -206,6 +206,7 @@ def run(rules: Path, out: Path, name: str) -> tuple[Result, Path]:
     return found[0], place
 
 
+@pytest.mark.slow
 def test_a_run_says_what_was_cut_off_and_what_it_took(cli, rules: Path, tmp_path: Path) -> None:
     result, place = run(rules, tmp_path / "out", "Together")
     # 24 pictures, the darkest (50) refused: 23 of 24 mouths were cut off
@@ -257,6 +258,7 @@ def test_details_of_plain_texts_are_as_they_were(rules: Path, tmp_path: Path) ->
     assert not {"remarks", "answers_remarked", "usage"} & set(result.details)
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_chunks_ends_with_the_same_rows(rules: Path, tmp_path: Path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text(

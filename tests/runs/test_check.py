@@ -168,6 +168,7 @@ def evidence(label: np.ndarray, score: np.ndarray, video: np.ndarray, card: Prot
     return gather(rows, card, Origin("d", "test", None, detector_fields(name, name)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
 def test_it_fails_at_the_stated_rates(tmp_path: Path, clustered: bool) -> None:
     """1,000 simulated releases (500 each way): equally good ones fail in at most 5%, much worse ones nearly always.
@@ -245,6 +246,7 @@ def test_nothing_to_do_with_it():
 """
 
 
+@pytest.mark.slow
 def test_the_plugin_in_a_project_of_its_own(faces: Path) -> None:
     """The installed entry point, in a separate process outside this repository."""
     (faces / "tests").mkdir()
@@ -323,6 +325,7 @@ def test_a_margin_turns_the_burden_of_proof_round(cli, one_line, faces: Path) ->
     assert "a margin needs the baseline's rows" in cli(*judge(faces, "Bright", "--margin", "0.01")).out
 
 
+@pytest.mark.slow
 def test_a_margin_passes_the_worse_in_five_of_a_hundred(tmp_path: Path) -> None:
     """300 releases that are worse by exactly the margin: at most 8.5% pass (5% and three standard errors)."""
     rng, margin = np.random.default_rng(21), 0.08

@@ -61,6 +61,7 @@ def test_scored_again_the_numbers_are_the_same(cli, judged: Path, tmp_path: Path
     assert controls and all((folder / EXPLANATIONS).is_file() for folder in controls)
 
 
+@pytest.mark.slow
 def test_what_is_of_an_earlier_export_goes(judged: Path, rules: Path, tmp_path: Path) -> None:
     rules.write_text(RULES)
     words: dict[str, Any] = {"detectors": f"{TOY}:Looker", "datasets": FACES, "out": tmp_path / "out"}
@@ -127,6 +128,7 @@ def test_two_judgements_of_one_picture_have_keys(judged: Path, tmp_path: Path, c
     assert again["metrics"]["bleu"] == json.loads((place / "result.json").read_text())["metrics"]["bleu"]
 
 
+@pytest.mark.slow
 def test_on_the_real_files_it_is_the_published_form(real_data: Path, tmp_path: Path) -> None:
     """Lines of questions that the published files answer have their keys, in their order, and their images."""
     base = real_data / "ddvqa"

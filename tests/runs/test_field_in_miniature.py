@@ -70,6 +70,7 @@ def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> m2f2bench.R
         return m2f2bench.run("miniature", out=own / "runs", device="cpu")
 
 
+@pytest.mark.slow
 def test_each_dataset_gives_a_row_with_all_of_its_videos(results: m2f2bench.Results) -> None:
     by_dataset = {result.dataset: result for result in results}
     assert list(by_dataset) == list(COLUMNS)

@@ -37,6 +37,7 @@ def toys(tmp_path: Path) -> tuple[Path, str]:
     return write_toys(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_ends_the_same(toys: tuple[Path, str], tmp_path: Path) -> None:
     """SIGKILL again and again; rows and result equal an uninterrupted run's, and no recorded frame is mapped again."""
     log = tmp_path / "log"

@@ -85,6 +85,7 @@ def content(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_raw_to_row(data: Path, tmp_path: Path) -> None:
     """FaceForensics++, Celeb-DF and DFDC: prepared, learned from, judged, a board; on the fly the rows are the same."""
     roots = {}
@@ -160,6 +161,7 @@ def test_all_faces_are_the_frames_of_a_run(tmp_path: Path) -> None:
     assert any(one.id.endswith("#1") for one in there)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_killed_and_repeated_it_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed among the pictures, before each record, before the card, and before the sheet."""

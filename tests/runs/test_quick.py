@@ -94,6 +94,7 @@ def test_an_epoch_of_few_images_draws_others_each_time() -> None:
     assert Alone(20, 4, 2, seed=0, images=2).steps == 1
 
 
+@pytest.mark.slow
 def test_quick_training_by_the_command_line(cards: Path) -> None:
     given = ["train", "tiny", "-s", "faces", "--quick", "--seed", "7", "--cards", str(cards)]
     done = CliRunner().invoke(app, [*given, "--out", str(cards / "out")])
@@ -108,6 +109,7 @@ def test_quick_training_by_the_command_line(cards: Path) -> None:
     assert whole.exit_code == 1 and "holds a training with another card" in str(whole.exception)
 
 
+@pytest.mark.slow
 def test_pictures_of_another_size(cards: Path) -> None:
     given = ["train", "tiny", "-s", "faces", "--quick", "--size", "48", "--cards", str(cards)]
     done = CliRunner().invoke(app, [*given, "--out", str(cards / "out")])
@@ -133,6 +135,7 @@ def test_a_size_that_cannot_be_is_one_line(detector: str, size: int, problem: st
     assert problem in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_suite_trains_with_several_seeds(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2F2BENCH_CARDS", str(cards))
     results = m2f2bench.run("mini", out=cards / "runs")

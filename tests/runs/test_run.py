@@ -191,6 +191,7 @@ class Slow:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_ends_the_same(squares: Path, tmp_path: Path) -> None:
     """SIGKILL again and again; rows and result equal an uninterrupted run's, and no recorded frame is judged again."""
     log = tmp_path / "log"

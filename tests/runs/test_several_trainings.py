@@ -53,6 +53,7 @@ def judged(work: Path) -> tuple[Any, Board]:
     return results, results.board()
 
 
+@pytest.mark.slow
 def test_a_pattern_is_one_detector_and_each_training_has_its_result(judged: tuple[Any, Board], work: Path) -> None:
     results, board = judged
     assert [one.detector for one in results] == ["tiny-seed0", "tiny-seed1", "tiny-seed2", "random"]

@@ -90,6 +90,7 @@ def change_helper(folder: Path) -> None:
     (folder / "helper.py").write_text("FACTOR = 0.25\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [change_weights, change_helper], ids=["weights", "helper"])
 def test_a1_a_file_of_the_detector_changes(data: Path, tmp_path: Path, change: Any) -> None:
     code = tmp_path / "code"

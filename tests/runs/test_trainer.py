@@ -61,6 +61,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_trained_detector_is_a_card_with_a_record(cli, one_line, cards: Path, tmp_path: Path) -> None:
     out = tmp_path / "t"
     words = ["train", "frequency", "-s", "faces", "--out", out, "--cards", cards]
@@ -111,6 +112,7 @@ def test_a_dataset_whose_own_splits_share_a_person_is_refused(squares: Path, tmp
         m2f2bench.train("frequency", str(card), out=tmp_path / "t")
 
 
+@pytest.mark.slow
 def test_a_suite_trains_judges_and_starts_at_once_the_second_time(cli, cards: Path, tmp_path: Path) -> None:
     words = ["run", "mini", "--cards", cards, "--out", tmp_path / "o"]
     first = cli(*words)
@@ -151,6 +153,7 @@ def whole(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_e4_a_second_training_into_a_folder_is_refused_and_the_first_ends_with_its_own_weights(
     cli, one_line, cards: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +180,7 @@ def test_e4_a_second_training_into_a_folder_is_refused_and_the_first_ends_with_i
     assert not (out / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, whole: Path, tmp_path: Path) -> None:
     out, draw, kills = tmp_path / "killed", random.Random(1), 0
     for _ in range(2):

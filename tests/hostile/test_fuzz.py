@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 MUTATIONS = 60
 """Of each kind; those of structure are half of them."""

@@ -65,6 +65,7 @@ def _progressive_fakes(planted: Any, person: int, number: int, path: Path) -> No
         picture(person, number).save(path, "JPEG", quality=90, progressive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "cue", "methods"),
     [
@@ -249,6 +250,7 @@ def test_the_hash_is_that_of_a_run(tmp_path: Path) -> None:
     assert look(place, probe=False).splits["test"]["hash"] == result.measured["hash"]
 
 
+@pytest.mark.slow
 def test_real_crops(real_data: Path) -> None:
     report = audit("ddvqa-c40", probe=False)
     (leak,) = report.leaks

@@ -190,6 +190,7 @@ def test_nothing_is_found_in_a_sound_network(name: str) -> None:
     assert not any(found.looked.values())  # everything was looked for
 
 
+@pytest.mark.slow
 def test_m2f2dets_dead_bridge_is_found_in_the_published_file_and_after_its_import(tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "published.pth", small("detector"))
     found = m2f2bench.audit_checkpoint(file)

@@ -67,6 +67,7 @@ def test_predict_keeps_its_own_q(cli) -> None:
     assert "-q, --question" in out and "-q, --quiet" not in out and "--quiet" in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     words = [sys.executable, "-m", "m2f2bench", "run", "-d", "slow.py:Slow", "-s", "synthetic", "--batch-size", "4"]

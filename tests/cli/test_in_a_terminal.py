@@ -91,6 +91,7 @@ def test_an_error_is_wrapped_between_words_and_a_path_stays_whole(tmp_path: Path
     assert status == 2 and any(f"{place}/rows.csv" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "kept"),
     [([], "keeps nothing unfinished"), (["--heatmap", "maps"], "the heat maps written so far are kept in 'maps'")],
@@ -115,6 +116,7 @@ def test_ctrl_c_in_code_that_was_compiled_from_a_text_has_the_same_status(faces:
     assert done.returncode == 130 and "interrupted" in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_first_checkpoint_promises_none(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "slow.yaml").write_text(
         "name: slow\nbackend: timm\ninput: {size: 32}\noptions: {model: resnet10t}\n"

@@ -24,6 +24,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_skeleton_passes_its_own_tests(kind: str, cli: Callable[..., Any], tmp_path: Path) -> None:
     name, module = NAMES[kind], NAMES[kind].replace("-", "_")

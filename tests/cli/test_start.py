@@ -47,6 +47,7 @@ def loaded(folder: Path, words: list[str]) -> set[str]:
     return set(json.loads((folder / "modules.json").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_torch_is_not_loaded(name: str, tmp_path: Path) -> None:
     assert not loaded(tmp_path, COMMANDS[name]) & set(HEAVY)

@@ -72,6 +72,7 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @given(plain, plain)
 def test_equal_states_alone_have_one_identity(one: Any, other: Any) -> None:
     def ordered(value: Any) -> Any:
@@ -83,6 +84,7 @@ def test_equal_states_alone_have_one_identity(one: Any, other: Any) -> None:
     assert of(copy.deepcopy(one)) == of(one)
 
 
+@pytest.mark.slow
 @given(plain, st.sampled_from(["key", 0, "deep"]))
 def test_any_change_however_deep(value: Any, key: Any) -> None:
     state = {"key": {"deep": [1, {0: value}]}}

@@ -328,6 +328,7 @@ one_answer = st.tuples(st.sampled_from(SAID), st.sampled_from(KINDS), st.none() 
 FAILED = [lambda q: None, lambda q: Answer(q.id, q.frame, "", "error"), lambda q: Answer(q.id, q.frame, "", "missing")]
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(one_answer, min_size=3, max_size=14), st.sampled_from(FAILED))
 def test_silence_in_answers_is_an_empty_answer(drawn: list, how) -> None:

@@ -76,6 +76,7 @@ def test_hostile_names_are_text_and_nothing_else(page: Page, text: str) -> None:
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on") or name == "style"]
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="<>&\"'`{}%#/\\=\u2028\u2029 abc", max_size=12))
 def test_any_name_comes_back_as_it_was(name: str) -> None:
     board = toy_board()

@@ -34,6 +34,7 @@ def trained(step: TrainStep) -> str:
     return trained_name(step.detector, step.quick, step.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_committed_board_of_trainings_is_made_of_its_rows(name: str) -> None:
     card, folder = load_leaderboard(name), BOARDS[name]

@@ -70,6 +70,7 @@ def refuse_overlaps(figure: Figure) -> None:
         assert not (shared > 2).all(), f"{one!r} and {other!r} overlap"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_files_hold_their_signature_and_are_the_same_each_time(place, tmp_path: Path, kind: str, suffix: str) -> None:
@@ -88,6 +89,7 @@ def test_files_hold_their_signature_and_are_the_same_each_time(place, tmp_path: 
         assert (b"stage detector" if kind == "curves" else b"protocol frame") in one, "text stays text"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", ["single", "double"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_text_overlaps_or_is_small(tmp_path: Path, kind: str, wide: str) -> None:

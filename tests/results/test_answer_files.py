@@ -16,6 +16,7 @@ from m2f2bench.results.result import Result
 PUBLISHED = ("DDVQA_det_c40.jsonl", "DDVQA_exp_c40.jsonl")
 
 
+@pytest.mark.slow
 def test_the_published_figures(cli, real_data: Path) -> None:
     """The published answers give the published numbers, to the last digit, under the protocol named for it."""
     files = [real_data / "ddvqa" / "outputs" / name for name in PUBLISHED]
@@ -32,6 +33,7 @@ def test_the_published_figures(cli, real_data: Path) -> None:
                if name != "verdict_none_rate")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_published_file_alone(cli, real_data: Path) -> None:
     """A kind of questions without any answer is not measured, and is counted."""
     judged, explained = (real_data / "ddvqa" / "outputs" / name for name in PUBLISHED)
@@ -99,6 +101,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_hostile_texts(rules: Path, tmp_path: Path) -> None:
     """Every text is an answer, nothing is dropped, and missing answers count as wrong."""
     path = answer_lines(tmp_path / "answers.jsonl", HOSTILE)
@@ -110,6 +113,7 @@ def test_hostile_texts(rules: Path, tmp_path: Path) -> None:
     assert all(score.value is not None for score in (found.metrics["rouge_l"], found.metrics["cider"]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("java")
 def test_hostile_texts_through_java(tmp_path: Path) -> None:
     """The same with the Treebank tokenizer and METEOR, which read line by line."""

@@ -129,6 +129,7 @@ def test_e1_a_baselines_protocol_names_no_dataset_that_is_loaded(cli, one_line, 
         assert not (world / "marker").exists()
 
 
+@pytest.mark.slow
 def test_e1_nothing_else_that_reads_results_loads_what_they_name(cli, world: Path) -> None:
     original = (world / "baseline" / "result.json").read_text()
     for attempt in attempts(world)[::12]:

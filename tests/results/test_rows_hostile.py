@@ -216,6 +216,7 @@ def test_a_score_without_the_status_ok_is_not_taken(tmp_path: Path) -> None:
     assert math.isnan(rows.score[0]) and rows.score[1] == 0.7 and rows.statuses() == {"ok": 1, "unreadable": 1}
 
 
+@pytest.mark.slow
 def test_a_million_ties(tmp_path: Path) -> None:
     """A file of a million rows that have the same score, except two."""
     lines = [f"f{i},{i % 2},0.5\n" for i in range(999_998)]

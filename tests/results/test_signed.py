@@ -115,6 +115,7 @@ def maps(what: str, out: Path) -> str:
 CASES = [(work, what) for work, names in ((detection, DETECTION), (answers, ANSWERS), (maps, MAPS)) for what in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("work", "what"), CASES, ids=[f"{work.__name__}-{what}" for work, what in CASES])
 def test_a2_one_change_changes_the_signature(work: Any, what: str, tmp_path: Path) -> None:
     first = work("", tmp_path / "a")

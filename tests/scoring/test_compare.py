@@ -123,6 +123,7 @@ def test_holm_raises_every_p_and_keeps_their_order(ps: list[float | None]) -> No
         assert pairs[0][1] == min(1.0, len(pairs) * pairs[0][0]), "the least one has Bonferroni's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
 def test_two_equal_detectors_differ_in_five_of_a_hundred(clustered: bool) -> None:
     """The type I error at 5%, 400 simulated pairs of equally good detectors: 6 to 34 (99.9% of chance)."""

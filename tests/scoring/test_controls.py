@@ -288,6 +288,7 @@ def without_images(data: Path, there: Sequence[Question]) -> list[Question]:
     return out
 
 
+@pytest.mark.slow
 def test_the_published_table_of_controls(crops: Dataset, real_data: Path) -> None:
     asked, pool = crops.questions("test", "released"), training_pool(crops, "released")
     verdicts = published_verdicts(real_data)
@@ -311,6 +312,7 @@ def test_the_published_table_of_controls(crops: Dataset, real_data: Path) -> Non
     assert of("medoid-label", pool) == pytest.approx((0.531, 0.704, 4.17), abs=0.005)
 
 
+@pytest.mark.slow
 def test_trap_15(crops: Dataset, real_data: Path) -> None:
     """The label in the question: its own example sentence, echoed, beats the published model on the fake questions."""
     asked = [q for q in crops.questions("test", "released") if q.label == FAKE]

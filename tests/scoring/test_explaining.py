@@ -45,6 +45,7 @@ def test_what_looks_and_what_does_not(rules: Path, tmp_path: Path) -> None:
     assert len(kept) == 2 and kept == pytest.approx([1.0, 1.0], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
     """SIGKILL between two images: finished answers are not asked again, and the result is the same."""
     slow = tmp_path / "slow.py"
@@ -205,6 +206,7 @@ def test_odd_characters_of_an_explainer_are_stored(rules: Path, tmp_path: Path) 
     assert found.statuses == {"ok": 72} and found.metrics["verdict_accuracy"].value == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_java")
 def test_without_java_only_what_needs_it_is_missing(tmp_path: Path) -> None:
     """Treebank tokens and METEOR are missing; verdicts, consistency, regions and image dependence are not."""

@@ -100,6 +100,7 @@ def of_test(found: Tested) -> Scaled:
     return Scaled(found.apart, found.deviation, found.freedom, found.on_scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "auc"), [("40 videos", 0.8), ("40 people", 0.95), ("30 people in pairs", 0.95)])
 def test_a_detector_worse_by_the_margin_passes_in_five_of_a_hundred(name: str, auc: float) -> None:
     """At the margin's end itself, 300 cases: at most 8.5% (5% and three standard errors); well within, most pass."""

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from toy_explainer import card_file, detector_folder
-from toy_launch import launch
+from toy_launch import fork
 from toy_questions import FACES, Faces
 
 import m2f2bench
@@ -255,7 +255,7 @@ def test_it_is_cut_off_and_goes_on_to_the_same_evidence(
 
 @pytest.mark.slow
 def test_two_processes_write_the_evidence_of_one(trained: Path, tmp_path: Path) -> None:
-    done = launch("toy_folds.py", str(folds_card(tmp_path)), str(tmp_path / "two"))
+    done = fork("toy_folds.py", str(folds_card(tmp_path)), str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert logits_of(tmp_path / "two") == pytest.approx(logits_of(trained), abs=1e-3)
     assert options_of(tmp_path / "two")["platt"] == pytest.approx(options_of(trained)["platt"], rel=1e-2)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from paths import HELPERS
-from toy_launch import launch
+from toy_launch import fork
 from toy_m2f2det import M2F2Detector, fit, m2f2_job, pixels, toy_network
 
 from m2f2bench.cards.settings import AugmentationSettings, StageSettings
@@ -70,7 +70,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     # Adam turns rounding into steps where a gradient is zero but for it (a bias before BatchNorm): a small rate.
     values = {**PAPER, "lr": 3e-4, "epochs": 2, "augmentation": PLAIN.model_dump(mode="json")}
     alone, _ = fit(tmp_path / "one", **values)
-    done = launch("toy_m2f2det.py", str(tmp_path / "two"), json.dumps(values), timeout=240)
+    done = fork("toy_m2f2det.py", str(tmp_path / "two"), json.dumps(values), timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     curves = json.loads((tmp_path / "two" / "fit.json").read_text())["curves"]
     for one, two in zip(curve(alone), [list(row.values()) for row in curves], strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from toy_kill import kept_at_first_checkpoint
-from toy_launch import launch
+from toy_launch import fork
 from toy_networks import shared, train, trainable
 
 from m2f2bench.core.tensors import read_tensors
@@ -22,7 +22,7 @@ CARDS = list(trainable())
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did."""
     out = tmp_path_factory.mktemp("two")
-    done = launch("toy_networks.py", str(out), timeout=900)
+    done = fork("toy_networks.py", str(out), timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

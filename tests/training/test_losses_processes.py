@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_launch import launch
+from toy_launch import fork
 from toy_losses import TRAININGS, trained
 
 from m2f2bench.core.tensors import read_tensors
@@ -17,7 +17,7 @@ from m2f2bench.core.tensors import read_tensors
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did."""
     out = tmp_path_factory.mktemp("two")
-    done = launch("toy_losses.py", str(out))
+    done = fork("toy_losses.py", str(out))
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy_launch import launch
+from toy_launch import fork
 from toy_lsda import TRAININGS, WIDTH, Student, encoder, lsda_job, train
 
 from m2f2bench.cards.settings import LossSettings
@@ -187,7 +187,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(name: str, tmp_path: Path, m
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did."""
     out = tmp_path_factory.mktemp("two")
-    done = launch("toy_lsda.py", str(out))
+    done = fork("toy_lsda.py", str(out))
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from toy_language import fit, why_no_fsdp
-from toy_launch import launch
+from toy_launch import fork
 
 from m2f2bench.core.tensors import read_tensors
 
@@ -31,7 +31,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did; see `toy_language.main`."""
     out = tmp_path_factory.mktemp("two")
     can = {name: values for name, values in TRAININGS.items() if not (name.startswith("fsdp") and why_no_fsdp())}
-    done = launch("toy_language.py", str(out), json.dumps(can))
+    done = fork("toy_language.py", str(out), json.dumps(can))
     assert done.returncode == 0, done.stderr[-6000:]
     return out
 

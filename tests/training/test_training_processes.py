@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy_launch import launch
+from toy_launch import fork, launch
 from toy_processes import MODULES, SHARES, module, passes, train, values
 from toy_training import frames
 
@@ -29,7 +29,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two processes did (see `toy_processes`)."""
     out = tmp_path_factory.mktemp("two")
-    done = launch("toy_processes.py", str(out), json.dumps(TRAININGS))
+    done = fork("toy_processes.py", str(out), json.dumps(TRAININGS))
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

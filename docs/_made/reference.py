@@ -93,6 +93,8 @@ def readable(annotation: object) -> str:
     kind = bare(annotation)
     if get_origin(kind) in (Union, UnionType) and len(get_args(kind)) == 2 and type(None) in get_args(kind):
         return readable(next(one for one in get_args(kind) if one is not type(None))) + " or nothing"
+    if get_origin(kind) in (Union, UnionType) and any(get_origin(one) is Literal for one in get_args(kind)):
+        return "; or ".join(map(readable, get_args(kind)))
     if get_origin(kind) is Literal:
         *first, last = (f"`{value}`" if value else "empty" for value in get_args(kind))
         return f"{', '.join(first)} or {last}" if first else last

@@ -40,7 +40,7 @@ def test_the_workflow_tests_each_python_and_the_lowest_versions() -> None:
     jobs = workflow["jobs"]
     assert tuple(jobs["test"]["strategy"]["matrix"]["python-version"]) == PYTHONS
     commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
-    assert commands["lint"] == ["make lint types"] and "make test" in commands["test"]
+    assert commands["lint"] == ["make lint types"] and "make test-all" in commands["test"]
     (lowest,) = commands["lowest"]
     assert lowest.startswith("make test-lowest ")
     (python,) = (step["with"]["python-version"] for step in jobs["lowest"]["steps"] if "python" in step.get("uses", ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -347,11 +347,9 @@ class StageSettings(Settings):
             raise ValueError(f"answers: {', '.join(more)} is not among the questions, {', '.join(self.questions)}")
         return self
 
-    def answers_to(self, kind: str) -> TaughtAnswers:
+    def answers_to(self, kind: QuestionKind) -> TaughtAnswers:
         """Return which answers to questions of a kind are examples."""
-        if isinstance(self.answers, str):
-            return self.answers
-        return self.answers.get(cast(QuestionKind, kind), "all")
+        return self.answers if isinstance(self.answers, str) else self.answers.get(kind, "all")
 
     def content(self) -> dict[str, Any]:
         """Return the settings as JSON values, without later additions that are at their defaults."""

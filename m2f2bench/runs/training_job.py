@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
@@ -10,10 +11,10 @@ from pydantic import ValidationError
 
 from ..cards.models import DetectorCard, problem_of
 from ..cards.quick import altered_card
-from ..cards.settings import StageSettings, TrainingSettings
+from ..cards.settings import StageSettings, TaughtAnswers, TrainingSettings
 from ..core.clips import join_clips
 from ..core.errors import CardError, DataError, DetectorError, near
-from ..core.records import FAKE, REAL, Example, Frame
+from ..core.records import FAKE, REAL, Example, Frame, Question
 from ..datasets.calls import answer_rows_of, has_landmarks, has_masks, questions_of
 from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
@@ -137,11 +138,9 @@ def language_data(
             Example(there[question.frame], question.text, answer)
             for split in dict.fromkeys(frame.split for frame in frames)
             for kind in settings.questions
-            for taught in [settings.answers_to(kind)]
-            for rows in [answer_rows_of(dataset.adapter, split, kind) if taught == "rows" else {}]
-            for question in questions_of(dataset.adapter, split, kind)
+            for question, answers in _taught(dataset, split, kind, settings.answers_to(kind))
             if question.frame in there
-            for answer in rows.get(question.id, question.references)[: 1 if taught == "first" else None]
+            for answer in answers
         ]
 
     found = LanguageData(settings, listed(training), listed(validation))
@@ -154,6 +153,16 @@ def language_data(
     if settings.classes == "balanced":
         found.train = balanced(found.train, dataset.name)
     return found
+
+
+def _taught(
+    dataset: Dataset, split: str, kind: str, answers: TaughtAnswers
+) -> Iterator[tuple[Question, tuple[str, ...]]]:
+    """Yield the questions of a split and kind, each with the answers that are examples."""
+    rows = answer_rows_of(dataset.adapter, split, kind) if answers == "rows" else {}
+    for question in questions_of(dataset.adapter, split, kind):
+        found = rows.get(question.id, question.references)
+        yield question, found[:1] if answers == "first" else found
 
 
 def balanced(examples: list[Example], dataset: str) -> list[Example]:

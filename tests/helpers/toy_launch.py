@@ -39,14 +39,14 @@ def launch(script: str, *words: str, processes: int = 2, timeout: float = 280) -
 def fork(script: str, *words: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
     """Do what `launch` does with two processes, in forks of one that has imported what they need.
 
-    That saves a quarter of a minute of a processor. How processes end is torch's launcher's matter: for that, `launch`.
+    Of a short training, imports are most. How processes end is the launcher's matter: for that, `launch`.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+    with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / str(rank) for rank in range(2)]
         forks = [
             context.Process(target=_run, args=(script, words, rank, port, str(outputs[rank]))) for rank in range(2)

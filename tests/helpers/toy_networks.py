@@ -80,15 +80,6 @@ def trainable() -> dict[str, DetectorCard]:
     return found
 
 
-def shared() -> list[str]:
-    """One card of each backend and loss: two processes share what these compute, of whatever variant it is."""
-    found: dict[tuple[str, str], str] = {}
-    for name, card in trainable().items():
-        assert card.training is not None
-        found.setdefault((card.backend, card.training.loss.name), name)
-    return list(found.values())
-
-
 def _small(card: DetectorCard, cls: type[Trainable]) -> dict[str, Any] | None:
     """Return the options of a small network of the card's kind, without weights to fetch; None for no such card."""
     options = {name: value for name, value in card.options.items() if name != "pretrained"}
@@ -173,5 +164,5 @@ def train(name: str, out: Path, resume: bool = False) -> FitReport:
 
 if __name__ == "__main__":
     with mock.patch("m2f2bench.training.loop.save_checkpoint"):  # of these, only the curves are looked at
-        for each in shared():
+        for each in trainable():
             train(each, Path(sys.argv[1]) / each)

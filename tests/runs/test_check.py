@@ -171,9 +171,9 @@ def evidence(label: np.ndarray, score: np.ndarray, video: np.ndarray, card: Prot
 @pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
 def test_it_fails_at_the_stated_rates(tmp_path: Path, clustered: bool) -> None:
-    """400 simulated releases (200 each way): equally good ones fail in at most 5%, much worse ones nearly always.
+    """1,000 simulated releases (500 each way): equally good ones fail in at most 5%, much worse ones nearly always.
 
-    The bound for 200 at 5% is 21 (99.9% of chance).
+    The bound for 500 at 5% is 41 (99.9% of chance).
     """
     rng = np.random.default_rng(20)
     rules = {"name": "p", "level": "frame", "metrics": ["auc", "accuracy"], "bootstrap": {"resamples": 100}}
@@ -182,7 +182,7 @@ def test_it_fails_at_the_stated_rates(tmp_path: Path, clustered: bool) -> None:
     label = np.repeat(np.arange(people) % 2, frames)
     video = np.repeat(np.array([f"v{i}" for i in range(people)], dtype=object), frames)
     failed = {"equal": 0, "worse": 0}
-    for _ in range(200):
+    for _ in range(500):
         shared = np.repeat(rng.normal(size=people), frames)
 
         def scores(gain: float, shared: np.ndarray = shared) -> np.ndarray:
@@ -196,8 +196,8 @@ def test_it_fails_at_the_stated_rates(tmp_path: Path, clustered: bool) -> None:
         for name, gain in (("equal", 2.0), ("worse", 0.4)):
             now = evidence(label, scores(gain), video, card, "now")
             failed[name] += not _compare(stored, now, ["auc", "accuracy"], 0.05, 0.0).passed
-    assert failed["equal"] <= 21, failed
-    assert failed["worse"] >= 180, failed
+    assert failed["equal"] <= 41, failed
+    assert failed["worse"] >= 450, failed
 
 
 def _store(folder: Path, found) -> None:
@@ -327,7 +327,7 @@ def test_a_margin_turns_the_burden_of_proof_round(cli, one_line, faces: Path) ->
 
 @pytest.mark.slow
 def test_a_margin_passes_the_worse_in_five_of_a_hundred(tmp_path: Path) -> None:
-    """150 releases that are worse by exactly the margin: at most 10% pass (5% and three standard errors)."""
+    """300 releases that are worse by exactly the margin: at most 8.5% pass (5% and three standard errors)."""
     rng, margin = np.random.default_rng(21), 0.08
     rules = {"name": "p", "level": "frame", "metrics": ["auc"], "bootstrap": {"resamples": 20}}
     card = ProtocolCard.model_validate(rules)
@@ -335,7 +335,7 @@ def test_a_margin_passes_the_worse_in_five_of_a_hundred(tmp_path: Path) -> None:
     video = np.repeat(np.array([f"v{i}" for i in range(60)], dtype=object), 3)
     gap = {name: np.sqrt(2) * norm.ppf(auc) for name, auc in (("equal", 0.9), ("worse", 0.9 - margin))}
     passed = {"equal": 0, "worse": 0}
-    for _ in range(150):
+    for _ in range(300):
         common = np.repeat(rng.normal(size=60), 3) * 0.6 + rng.normal(size=len(label)) * 0.7
 
         def scores(gain: float, common: np.ndarray = common) -> np.ndarray:
@@ -348,4 +348,4 @@ def test_a_margin_passes_the_worse_in_five_of_a_hundred(tmp_path: Path) -> None:
         for name, gain in gap.items():
             now = evidence(label, scores(gain), video, card, "now")
             passed[name] += _compare(stored, now, ["auc"], 0.05, 0.0, margin).passed
-    assert passed["worse"] <= 15 and passed["equal"] >= 100, passed
+    assert passed["worse"] <= 25 and passed["equal"] >= 200, passed

@@ -177,6 +177,7 @@ def test_a_limit_reads_less_but_lists_all(tmp_path: Path) -> None:
     assert told(report, "leak", "identities") == ["1 identity in more than one split: p2 (train, test)"]
 
 
+@pytest.mark.slow
 def test_the_second_audit_reads_nothing_and_says_the_same(tmp_path: Path) -> None:
     planted = build(tmp_path / "data")
     place = planted.finish()
@@ -231,6 +232,7 @@ def look_at(adapter: Any) -> Audit:
     return audit(adapter, resamples=200, splits="test")
 
 
+@pytest.mark.slow
 def test_synthetic_has_no_leak(tmp_path: Path) -> None:
     from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
     from m2f2bench.datasets.synthetic.draw import SyntheticOptions

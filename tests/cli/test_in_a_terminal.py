@@ -74,6 +74,7 @@ def faces(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
+@pytest.mark.slow
 def test_training_says_what_it_wrote_and_a_command_that_can_be_copied(faces: Path, tmp_path: Path) -> None:
     status, lines = in_terminal(tmp_path, ["train", "frequency", "-s", "faces", "--out", "a folder"])
     assert status == 0, lines
@@ -129,6 +130,7 @@ def test_ctrl_c_before_the_first_checkpoint_promises_none(faces: Path, tmp_path:
     assert ("the last checkpoint is kept in 'o'" in text) == kept and ("no checkpoint" in text) != kept
 
 
+@pytest.mark.slow
 def test_hashes_are_shown_on_request(faces: Path, tmp_path: Path) -> None:
     words = ["audit", "faces", "--no-probe"]
     status, lines = in_terminal(tmp_path, words)
@@ -136,6 +138,7 @@ def test_hashes_are_shown_on_request(faces: Path, tmp_path: Path) -> None:
     assert "; hash test" in " ".join(in_terminal(tmp_path, [*words, "--signatures"])[1])
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_the_command_that_compares(faces: Path, tmp_path: Path) -> None:
     words = ["run", "-d", "constant", "-d", "random", "-s", "faces", "--out", "runs/two"]
     status, lines = in_terminal(tmp_path, words)

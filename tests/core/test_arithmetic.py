@@ -37,6 +37,7 @@ from m2f2bench.loading import load_detector
 FACES = [np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8) for seed in range(3)]
 
 
+@pytest.mark.slow
 def test_a14_whatever_is_set_is_exact_inside_and_as_it_was_afterwards() -> None:
     script = HELPERS / "toy_arithmetic.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)

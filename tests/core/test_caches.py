@@ -52,6 +52,7 @@ def called_with(call: ast.Call) -> bool:
     return bool(call.args)
 
 
+@pytest.mark.slow
 def test_a1_the_table_names_every_cache() -> None:
     """Every folder that the package makes below the cache folder, read from its code."""
     found = set()

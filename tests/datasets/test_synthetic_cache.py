@@ -155,6 +155,7 @@ def test_what_decides_the_pixels_decides_the_folder(tmp_path: Path, monkeypatch:
     assert cache_folder(without).name == cache_folder(folders[0]).name
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_half_there(tmp_path: Path) -> None:
     chosen = options(tmp_path, test=6, size=128, workers=2)
     folder = cache_folder(chosen)

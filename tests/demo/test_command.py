@@ -73,6 +73,7 @@ def test_a_service_manager_ends_it_as_ctrl_c_does() -> None:
             signal.signal(number, handler)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(address: str) -> None:
     from toy_demo import Brightness
 

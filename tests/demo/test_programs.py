@@ -92,6 +92,7 @@ def test_every_score_has_a_meaning_and_names_are_escaped() -> None:
     assert "<b>" not in drawn and drawn.count("<circle") == 2 and "2.0 s" in drawn
 
 
+@pytest.mark.slow
 def test_a_program_judges_and_asks(client: Any, photo: Path) -> None:
     from gradio_client import handle_file
 

@@ -274,6 +274,7 @@ def test_e2_any_text_is_an_answer_that_can_be_kept(text: str) -> None:
     assert len(server.bodies) == 1
 
 
+@pytest.mark.slow
 def test_e2_a_run_keeps_and_shows_whatever_was_answered(tmp_path: Path, rules: Path) -> None:
     odd = ["a\x00b fake", "\ud800 real", "<script>alert(1)</script> fake", "=1+1 real\r\n\r\n", "fake " * 300]
 

@@ -161,6 +161,7 @@ def test_each_image_is_judged_by_the_network_that_did_not_learn_from_it(
     assert options_of(trained)["platt"] == pytest.approx(scale)
 
 
+@pytest.mark.slow
 def test_p_fake_is_scaled_in_scores_and_in_what_the_llm_reads(trained: Path, tmp_path: Path) -> None:
     images = [np.full((16, 16, 3), value, np.uint8) for value in (40, 120, 220)]
     plain = tmp_path / "plain"
@@ -186,6 +187,7 @@ def test_p_fake_is_scaled_in_scores_and_in_what_the_llm_reads(trained: Path, tmp
     assert options_of(tuned.parent)["platt"] == [factor, shift]
 
 
+@pytest.mark.slow
 def test_align_and_tune_learn_with_the_evidence(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, float] = {}
     plain = FrozenDetector.__call__
@@ -289,6 +291,7 @@ def test_the_detector_does_not_depend_on_how_it_is_explained(
         train(str(card), FACES, out=place, device="cpu", resume=True)
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("m2f2bench.training.frames.UNREADABLE_SHARE", 0.1)
 

@@ -104,6 +104,7 @@ def test_the_regions_of_a_question(question: str, named: tuple[str, ...]) -> Non
     assert options(region_tokens=False).before(question, 0.2) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["synthetic", "ddvqa-c40"])
 def test_the_regions_of_all_questions_of_a_dataset(dataset: str, request: pytest.FixtureRequest) -> None:
     if dataset != "synthetic":
@@ -175,6 +176,7 @@ def test_a_regions_token_begins_with_its_word(tmp_path: Path) -> None:
     assert torch.equal(projectors.region_names, names) and len(names.unique(dim=0)) == 5
 
 
+@pytest.mark.slow
 def test_three_stages_with_regions(tmp_path: Path) -> None:
     trained = stages(tmp_path, FACES, region_tokens=True)
     first, second = (read_tensors(trained[stage] / "model.safetensors")[0] for stage in ("align", "tune"))
@@ -186,6 +188,7 @@ def test_three_stages_with_regions(tmp_path: Path) -> None:
     assert one.encode([np.zeros((20, 20, 3), np.uint8)]).forgery.shape[1] == 10
 
 
+@pytest.mark.slow
 def test_an_answer_reads_the_tokens_of_its_region_alone(tmp_path: Path) -> None:
     """By what the LLM is given: an answer about the nose is the same whatever the mouth's token is."""
     one = m2f2bench.load_detector(str(stages(tmp_path, FACES, region_tokens=True)["align"]), device="cpu")

@@ -100,6 +100,7 @@ def asked(one: M2F2Explainer, written: str) -> tuple[list[str], list[str]]:
     return prompts, [reply.text for reply in replies]
 
 
+@pytest.mark.slow
 def test_the_detector_sets_the_verdict(trained: dict[str, Path]) -> None:
     one = explainer(trained["tune"])
     scores = one.predict(PICTURES)

@@ -57,6 +57,7 @@ def test_everything_but_clip_learns() -> None:
     assert [name for name in silent if not name.startswith("clip.")] == []
 
 
+@pytest.mark.slow
 def test_only_what_judges_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training that is killed and goes on ends with the same bytes, though checkpoints hold more than the weights."""
     torch.set_num_threads(1)

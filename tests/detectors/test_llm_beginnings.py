@@ -191,6 +191,7 @@ def fit(
     return stages.fit_stage(job)
 
 
+@pytest.mark.slow
 def test_a_stage_learns_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared: list[int] = []
     own = stages.beginnings

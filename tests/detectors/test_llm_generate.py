@@ -30,6 +30,7 @@ from m2f2bench.detectors.llm.prompt import DEEPFAKE, IMAGE
 from m2f2bench.detectors.llm.sampling import GenerationSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FAMILIES, "falcon-h1"])
 def test_every_family_writes_what_one_by_one_without_a_cache_gives(name: str) -> None:
     own, asked = language(name), questions()

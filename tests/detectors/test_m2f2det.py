@@ -231,6 +231,7 @@ def test_a13_a_training_that_ends_below_nothing_writes_the_temperature(
     assert 0 <= maps.min() < maps.max() == 1.0
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_the_same_parts(tmp_path: Path) -> None:
     report, job = fit(tmp_path / "half", {"clip_precision": "bf16"}, epochs=1, precision="bf16")
     full, _ = fit(tmp_path / "full", epochs=1)

@@ -77,6 +77,7 @@ def logits(one: M2F2Explainer, image: Image, question: str) -> torch.Tensor:
     return found
 
 
+@pytest.mark.slow
 def test_what_each_stage_trains_and_what_it_leaves(trained: dict[str, Path]) -> None:
     first, aligned, tuned = (read_tensors(trained[s] / "model.safetensors")[0] for s in ("detector", "align", "tune"))
     assert all(torch.equal(first[name], aligned[name]) for name in first)
@@ -133,6 +134,7 @@ def test_an_image_is_encoded_once_for_all_its_questions(folder: Path) -> None:
     assert seen == [3]
 
 
+@pytest.mark.slow
 def test_sampling_has_a_seed_and_no_batch(trained: dict[str, Path], folder: Path) -> None:
     def sampled(seed: int) -> M2F2Explainer:
         one = explainer(folder)
@@ -172,6 +174,7 @@ def test_a_run_with_the_merged_folder(folder: Path, tmp_path: Path) -> None:
     assert {"verdict_none_rate", "consistency", "bleu", "auc"} <= metrics
 
 
+@pytest.mark.slow
 def test_no_forgery_tokens_is_an_ablation(tmp_path: Path) -> None:
     found = stages(tmp_path, FACES, forgery_grid=0)
     one = explainer(found["tune"])
@@ -258,6 +261,7 @@ def test_adapters_that_are_not_whole_are_refused(trained: dict[str, Path], tmp_p
         explainer(copied).language()
 
 
+@pytest.mark.slow
 def test_an_adapter_on_tied_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a training; and where one was trained elsewhere, at the merge."""
     from m2f2bench.detectors.m2f2det import lora as adapters

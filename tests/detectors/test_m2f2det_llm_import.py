@@ -65,6 +65,7 @@ def pictures(salt: int = 0) -> list[np.ndarray]:
     return [picture.permute(1, 2, 0).numpy() for picture in images(salt)]
 
 
+@pytest.mark.slow
 def test_same_as_the_published_scripts(imported: Path, tensors: Tensors, tmp_path: Path) -> None:
     """P(fake), the first token's logits and the greedy texts, for the judgement and for questions."""
     explainer, reference = opened(shorter(imported, tmp_path / "out", 12)), WholeReference(tensors)
@@ -293,6 +294,7 @@ def test_bf16_is_kept(tmp_path: Path, tensors: Tensors) -> None:
     assert json.loads((tmp_path / "out/llm/config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_tied_embeddings(tmp_path: Path, tensors: Tensors) -> None:
     """One table where the file has one; where it has both, both are kept as they are."""
     from transformers import AutoModelForCausalLM
@@ -326,6 +328,7 @@ def test_the_command_line_and_a_detector_alone(
     assert np.abs(alone.predict(shown) - opened(imported).predict(shown)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_run_asks_it(imported: Path, tmp_path: Path, rules: Path) -> None:
     folder = shorter(imported, tmp_path / "out", 6)
     found = m2f2bench.run(

@@ -65,6 +65,7 @@ WRONG_CONFIGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_configurations_that_do_not_fit(tmp_path: Path, tensors: Tensors) -> None:
     folder = write_folder(tmp_path / "in", tensors)
     config = folder / "config.json"

@@ -179,6 +179,7 @@ def test_altered_images_are_kept_on_their_second_coming(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*/*.safetensors"))) == 3
 
 
+@pytest.mark.slow
 def test_a_training_with_kept_features_ends_like_one_without(tmp_path: Path) -> None:
     values = {"epochs": 2, "augmentation": PLAIN}
     without, _ = fit(tmp_path / "without", **values)

@@ -184,6 +184,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert f"{score['value']:.3f}".removeprefix("0") in board and "{{" not in board
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "why"),
     [
@@ -199,6 +200,7 @@ def test_a_wrong_example_fails(page: str, why: str, tmp_path: Path, shell: dict[
         run_page(page, tmp_path, shell)
 
 
+@pytest.mark.slow
 def test_a_right_example_passes(tmp_path: Path, shell: dict[str, str]) -> None:
     page = "```python\n# a.py\nprint('one, two, three')\n```\n\n```sh\npython a.py\n```\n\n```text\none…three\n```\n"
     assert run_page(page, tmp_path, shell) == ["python a.py"]

@@ -97,6 +97,7 @@ def mapped() -> Localization:
     return localize(Quiet(frozenset(), ""), Squares(), bootstrap=NONE)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.frozensets(st.sampled_from(NUMBERS)), WAYS)
 def test_a5_a_silent_map_is_worth_an_even_one_and_points_nowhere(quiet: frozenset[int], how: str) -> None:

@@ -31,6 +31,7 @@ def test_what_is_changed_at_random_is_read_or_refused() -> None:
         assert sum(found["counts"].values()) == MUTATIONS and set(found["counts"]) <= {"read", "refused"}, kind  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_what_was_found_is_read_or_refused() -> None:
     kept = sorted(path for path in FOUND.rglob("*") if path.is_file())
     assert len(kept) >= 5

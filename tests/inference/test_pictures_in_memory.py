@@ -102,6 +102,7 @@ def test_a_pillow_image_is_turned_as_its_file(tmp_path: Path) -> None:
     assert as_crops(picture(), Spoiler())[0]["score"] != expected
 
 
+@pytest.mark.slow
 def test_images_have_the_names_that_are_given(tmp_path: Path) -> None:
     images = {"first": picture(1), "second": picture(2)}
     found = as_crops(images, Spoiler(), heatmaps=tmp_path / "maps")

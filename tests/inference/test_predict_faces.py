@@ -250,6 +250,7 @@ def test_questions_are_about_each_face(cli, real_data: Path, tmp_path: Path) -> 
     assert row["answers"][0]["text"] == "Why? 380 px" and row["asked_frame"] is None
 
 
+@pytest.mark.slow
 def test_a_video_of_a_drawn_face(tmp_path: Path) -> None:
     """The face wanders to the right; it is away in frames 8 to 11 of 20, which are counted, and not judged."""
     pictures = [drawn(size=(240, 360), side=120, at=(100 + 6 * number, 120))[0] for number in range(20)]

@@ -99,6 +99,7 @@ def test_calibration_metrics(data: Draw) -> None:
     assert sum(b["n"] * b["fake"] for b in bins if b["n"]) == pytest.approx(label.sum())  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @given(tied(), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")

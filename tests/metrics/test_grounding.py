@@ -93,6 +93,7 @@ def test_any_text_calls_known_regions_only(text: str) -> None:
     assert read_regions(text) <= set(PARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["and the ", "the eyes and ", "not too ", "The nose looks bent, ", "such as ", "if "])
 def test_time_is_linear_in_the_text(piece: str) -> None:
     read_regions(piece)  # the words are read

@@ -39,6 +39,7 @@ def _wrong(lines: list[dict[str, object]]) -> list[tuple[object, str, object]]:
     return [one for one in read if one[0] != one[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "told"), [("verdicts", HELD_OUT), ("idioms-verdicts", IDIOMS)])
 def test_the_rate_that_is_told_of_verdicts_is_that_of_the_held_out_answers(what: str, told: Told) -> None:
     lines = _lines("heldout", what)

@@ -64,6 +64,7 @@ def test_a3_one_of_36_is_told_from_all_others_by_compare(tmp_path: Path, monkeyp
     assert small and all((d.corrected or 0) > 0.05 and not d.bound for d in small)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [27, 36])
 def test_a3_a_board_of_many_clustered_rows_has_a_best(tmp_path: Path, n: int) -> None:
     """Better than every other is an intersection-union test: each p is enough, however many there are."""

@@ -68,6 +68,7 @@ text = st.lists(st.sampled_from(["the", "eyes", "nose", "is", "fake", "real"]), 
 item = st.tuples(text, st.lists(text, min_size=1, max_size=3).map(tuple), st.integers(0, 3))
 
 
+@pytest.mark.slow
 @given(st.lists(item, min_size=1, max_size=7).filter(lambda rows: any(row[2] for row in rows)))
 @settings(max_examples=150, deadline=None)
 def test_a_weight_is_that_many_repetitions(rows: list[tuple[str, tuple[str, ...], int]]) -> None:

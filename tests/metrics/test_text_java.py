@@ -50,6 +50,7 @@ def test_published_answers_have_the_packages_tokens(real_data: Path) -> None:
     assert len(texts) > 100
 
 
+@pytest.mark.slow
 def test_no_character_moves_a_row() -> None:
     hostile = [
         *(f"The eyes{c}look{c}Fake." for c in BREAKS),
@@ -74,6 +75,7 @@ def test_no_character_moves_a_row() -> None:
         assert items.tokenize([text], "ptb")[text] == by_package(text)
 
 
+@pytest.mark.slow
 def test_a_text_does_not_depend_on_the_next() -> None:
     # The package's own wrapper, given both, keeps the point: the tokenizer reads "No. 5" over the line's end.
     both = PeersTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(["No.", "5 eyes"])})
@@ -85,6 +87,7 @@ def test_a_text_does_not_depend_on_the_next() -> None:
         assert [mixed[one] for one in endings[:3]] == ["no", "see the u.s.", "acme corp."]
 
 
+@pytest.mark.slow
 def test_rows_are_told_apart_even_where_the_tokenizer_joins_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "BETWEEN", "two words.")  # comes back as other words: nothing between fits
     assert items._treebank(["A nose", "", "The eyes", "Fake"]) == ["a nose", "", "the eyes", "fake"]

@@ -279,6 +279,7 @@ def test_trap_10_class_wise_accuracy_after_a_shuffle() -> None:
         assert found["recall"] == 1.0 and found["balanced_accuracy"] == pytest.approx((1 + specificity) / 2)
 
 
+@pytest.mark.slow
 def test_trap_12_the_best_checkpoint_on_the_test_looks_better_than_it_is() -> None:
     """Thirty checkpoints that know nothing, 100 test frames: the best by test AUC reaches .6; by validation, .5."""
     rng = np.random.default_rng(0)

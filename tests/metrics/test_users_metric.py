@@ -38,6 +38,7 @@ def judge(mine: Path, cli: Callable, *more: object) -> Path:
     return mine / "out"
 
 
+@pytest.mark.slow
 def test_a_users_metric_of_which_lower_is_better_end_to_end(mine: Path, cli: Callable) -> None:
     out = judge(mine, cli, "--json")
     good, bad = (json.loads((out / f"mine.{n}--mine.Faces--mine" / "result.json").read_text()) for n in ("Good", "Bad"))
@@ -148,6 +149,7 @@ def test_reasons_have_the_title_that_a_result_gives(mine: Path, cli: Callable) -
     assert "\n- AUC, cost of errors: no reason\n" in describe_result(replace(result, metrics=lacking, methods={}))
 
 
+@pytest.mark.slow
 def test_an_entry_point_of_an_installed_package(tmp_path: Path, cli: Callable) -> None:
     site = tmp_path / "site"
     info = site / "m2f2bench_fixture-1.0.dist-info"

@@ -70,6 +70,7 @@ def test_b5_a_benchmark_runs(name: str, bench: Any, capsys: pytest.CaptureFixtur
     assert "]" in found and json.loads(found[: found.index("]") + 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--sweep",), ("--sweep", "--llm", "config:tiny")])
 def test_b5_answers_without_a_detector(
     words: tuple[str, ...], bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -80,6 +81,7 @@ def test_b5_answers_without_a_detector(
     assert [row["answers"] > 0 for row in rows] == [True, True]
 
 
+@pytest.mark.slow
 def test_b5_forgery_tokens(bench: Any, rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network, options = toy_m2f2det.toy_network(), ExplainerOptions.model_validate({**EXPLAINER, "stage": "align"})
     tiny_llm(tmp_path / "llm")

@@ -62,6 +62,7 @@ def outside(site: Path, folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["detectors", "datasets", "protocols", "leaderboards"])
 def test_every_card_of_the_checkout_is_there(site: Path, tmp_path: Path, kind: str) -> None:
     rows = json.loads(outside(site, tmp_path, "list", kind, "--json"))
@@ -117,6 +118,7 @@ def test_every_public_name_is_in_the_typed_program() -> None:
     assert used == set(m2f2bench.__all__)
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there_and_listed(installed: Path, tmp_path: Path) -> None:
     code = "import m2f2bench as m; print([n for n in m.__all__ if getattr(m, n) is None], dir(m) == m.__all__)"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -142,6 +142,7 @@ def test_a2_every_field_of_a_signature_is_looked_at() -> None:
     assert len({measure_signature(fields | {name: "other"}) for name in MEASURE}) == len(MEASURE)
 
 
+@pytest.mark.slow
 def test_a2_what_made_the_predictions_is_recorded(tmp_path: Path) -> None:
     result = m2f2bench.run(detectors=[Mapper()], datasets=[Changed()], out=tmp_path)[0]
     assert {"device", "machine", "python", "m2f2bench", "numpy", "pillow", "torch"} <= set(result.predicted)

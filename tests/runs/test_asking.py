@@ -245,6 +245,7 @@ def test_the_commonest_five_remarks_and_the_rest() -> None:
     assert remarks({}) == ""
 
 
+@pytest.mark.slow
 def test_an_explainer_without_scores_is_not_asked_for_any(rules: Path, tmp_path: Path) -> None:
     result, place = run(rules, tmp_path / "out", "Unscored")
     assert result.statuses == {"ok": 72} and result.metrics["consistency"].value is None
@@ -292,6 +293,7 @@ def test_a_killed_run_with_chunks_ends_with_the_same_rows(rules: Path, tmp_path:
     assert (first / "result.json").read_bytes() == (second / "result.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_score_that_is_known_stays(rules: Path, tmp_path: Path) -> None:
     """A picture whose questions were interrupted by a kill has one score, even if a later score differs slightly."""
     _, place = run(rules, tmp_path / "out", "Together")

@@ -305,6 +305,7 @@ def test_validate(cli, faces: Path) -> None:
     assert cli("validate", faces / "nothing.json").status == 2
 
 
+@pytest.mark.slow
 def test_a_margin_turns_the_burden_of_proof_round(cli, one_line, faces: Path) -> None:
     same = cli(*judge(faces, "Bright", "--margin", "0.01"))
     assert same.status == 0 and "ok   auc" in same.out and "accuracy" not in same.out, "the primary metric alone"

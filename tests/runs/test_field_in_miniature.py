@@ -80,6 +80,7 @@ def test_each_dataset_gives_a_row_with_all_of_its_videos(results: m2f2bench.Resu
     assert by_dataset["df40-ff"].frame_coverage == pytest.approx(20 / 22)  # two listed frames do not exist
 
 
+@pytest.mark.slow
 def test_real_and_fake_are_told_apart_everywhere(results: m2f2bench.Results) -> None:
     """A dataset with its labels the wrong way round, as Celeb-DF's list has them, would be under a half."""
     for result in results:
@@ -87,6 +88,7 @@ def test_real_and_fake_are_told_apart_everywhere(results: m2f2bench.Results) -> 
         assert value is not None and value > 0.8, result.dataset
 
 
+@pytest.mark.slow
 def test_the_board_tells_in_domain_from_cross_dataset(results: m2f2bench.Results) -> None:
     (row,) = results.board().table.rows
     assert {name: cell.domain for name, cell in zip(COLUMNS, row.cells, strict=True) if cell} == {
@@ -98,6 +100,7 @@ def test_the_board_tells_in_domain_from_cross_dataset(results: m2f2bench.Results
     }
 
 
+@pytest.mark.slow
 def test_scenes_are_called_scenes(results: m2f2bench.Results) -> None:
     scenes = {result.dataset for result in results if any("whole scenes" in line for line in result.warnings)}
     assert scenes == set(COLUMNS) - {"df40-ff"}

@@ -125,6 +125,7 @@ def test_raw_to_row(data: Path, tmp_path: Path) -> None:
     assert len(table) == 5 and all(any(name.partition("@")[0] in row for row in table) for name in COLUMNS)
 
 
+@pytest.mark.slow
 def test_the_crops_are_those_on_the_fly(tmp_path: Path) -> None:
     root = scenes(tmp_path / "scenes", real1="953", fake1="974", real2="nobody1")
     found = prepare(root, workers=1, out=tmp_path / "out", frames=4)

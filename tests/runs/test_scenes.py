@@ -82,6 +82,7 @@ def test_wide_pictures_without_a_card(
         assert lines[0].startswith("plain: 4 of 4 frames looked at are probably not crops of one face")
 
 
+@pytest.mark.slow
 def test_answers_about_scenes_keep_the_warning(tmp_path: Path) -> None:
     (tmp_path / "faces.py").write_text("from toy_questions import Faces\n\n\nclass Mine(Faces):\n    pass\n")
     (tmp_path / "toy.yaml").write_text(RULES)

@@ -70,6 +70,7 @@ def test_a_pattern_is_one_detector_and_each_training_has_its_result(judged: tupl
     assert "over people and trainings" in board.lead[0] and "2 detectors" in board.lead[0]
 
 
+@pytest.mark.slow
 def test_rows_on_disk_are_not_judged_again(
     judged: tuple[Any, Board], work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_rows_on_disk_are_not_judged_again(
     assert [one.metrics for one in again] == [one.metrics for one in judged[0][:3]]
 
 
+@pytest.mark.slow
 def test_boards_of_all_formats_say_count_deviation_and_interval(judged: tuple[Any, Board]) -> None:
     results, board = judged
     score = next(row for row in board.table.rows if row.detector == "tiny").cells[0].score
@@ -100,6 +102,7 @@ def test_boards_of_all_formats_say_count_deviation_and_interval(judged: tuple[An
     assert f"{number} ± {spread} {ends}" in board._repr_html_() and ">trainings<" in board._repr_html_()
 
 
+@pytest.mark.slow
 def test_without_seeds_each_row_says_that_it_is_one_training(judged: tuple[Any, Board], work: Path, cli) -> None:
     text = cli("leaderboard", work / "judged").out
     assert text.count("one training") == 6 - 3 and "tiny-seed1" in text and "One training: another seed" in text
@@ -120,6 +123,7 @@ def copied(work: Path, place: Path, seeds: tuple[int, ...], **changes: Any) -> s
     return f"{place}/c*"
 
 
+@pytest.mark.slow
 def test_what_is_no_set_of_trainings_is_refused(work: Path, cli, one_line, tmp_path: Path) -> None:
     def refused(pattern: str) -> str:
         return one_line(cli("run", "-d", pattern, "-s", work / "faces.yaml", "--out", tmp_path / "out"))
@@ -140,6 +144,7 @@ def test_what_is_no_set_of_trainings_is_refused(work: Path, cli, one_line, tmp_p
     assert "a detector and not its rows: judge it first" in one_line(cli("score", f"{work}/seed*"))
 
 
+@pytest.mark.slow
 def test_a_training_learned_from_other_data_is_refused(work: Path, tmp_path: Path) -> None:
     pattern = copied(work, tmp_path, (0, 1))
     record = tmp_path / "c1" / "training.json"
@@ -150,6 +155,7 @@ def test_a_training_learned_from_other_data_is_refused(work: Path, tmp_path: Pat
         trainings_at(pattern)
 
 
+@pytest.mark.slow
 def test_cards_whose_names_have_a_seed_keep_them(work: Path, tmp_path: Path) -> None:
     pattern = copied(work, tmp_path, (1, 2))
     for number in range(2):

@@ -211,6 +211,7 @@ def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, w
     assert records[0]["curves"] == records[1]["curves"] and records[0]["identity"] == records[1]["identity"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_during_training_is_one_line_and_it_goes_on(cli, one_line, cards, small_disk, tmp_path):
     narrow = "{model: resnet10t, model_kwargs: {channels: [8, 16, 16, 32], stem_width: 8}}"
     (tmp_path / "detectors").mkdir()
@@ -248,6 +249,7 @@ class Guarded(m2f2bench.Adapter):
 """
 
 
+@pytest.mark.slow
 def test_training_never_looks_at_test(tmp_path: Path) -> None:
     """Trap 12: the best epoch, C, or anything else picked on the test set."""
     (tmp_path / "guarded.py").write_text(GUARDED)

@@ -201,6 +201,7 @@ def test_released_manner(annotation: str, released: str) -> None:
     assert released_manner(annotation) == released
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blind", "released"])
 def test_synthetic_questions(kind: str) -> None:
     dataset = load_dataset("synthetic")

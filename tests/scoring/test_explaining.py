@@ -86,6 +86,7 @@ def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
     assert (first / "result.json").read_bytes() == (second / "result.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_failures_are_rows_and_count_as_wrong(rules: Path, tmp_path: Path) -> None:
     found = run_toy(rules, tmp_path / "a", "Fails")["toy_questions.Fails"]
     failed = found.statuses["error"]
@@ -121,6 +122,7 @@ def test_a_run_scored_again_is_the_same(cli, rules: Path, tmp_path: Path) -> Non
     assert bad.status == 1 and "they give bleu the interval" in bad.out + bad.err
 
 
+@pytest.mark.slow
 def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
     run_toy(rules, tmp_path / "out", "Looker", "Parrot")
     looker, parrot = (
@@ -142,6 +144,7 @@ def test_compare(cli, one_line, rules: Path, tmp_path: Path) -> None:
     assert "no detector named 'Lookre' in this comparison" in line
 
 
+@pytest.mark.slow
 def test_a_board_of_explanations(cli, rules: Path, tmp_path: Path) -> None:
     run_toy(rules, tmp_path / "out", "Looker", "Parrot")
     text = cli("leaderboard", tmp_path / "out").out

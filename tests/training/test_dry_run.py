@@ -178,6 +178,7 @@ def test_what_is_fitted_at_once_and_what_cannot_be_built(faces: DatasetCard) -> 
     assert plan.measured is None and "\n" not in plan.problem and "memory and time are not measured: " in str(plan)
 
 
+@pytest.mark.slow
 def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["train", "small-cnn", "-s", "synthetic", "--quick", "--dry-run"])

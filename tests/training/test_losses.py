@@ -137,6 +137,7 @@ def test_old_settings_have_the_hash_that_they_had() -> None:
     assert not later & set(TrainingSettings().content()) and "sam" in TrainingSettings(sam=0.1).content()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"ema": 0.9, "sam": 0.05, "views": 2}])
 def test_average_and_sam_resume_to_the_same_bits(
     more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

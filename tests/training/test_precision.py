@@ -15,6 +15,7 @@ from m2f2bench.runs.train import train
 from m2f2bench.training.curves import RECORD
 
 
+@pytest.mark.slow
 def test_a_training_says_its_precision_and_is_another_one(tmp_path: Path) -> None:
     card = detector_card("small-cnn")[0]
     assert card.training is not None

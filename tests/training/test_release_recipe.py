@@ -108,6 +108,7 @@ def test_a_sample_of_the_validation(real: int, fake: int, count: int) -> None:
     assert {frame.id for frame in sampled(everything[::-1], count)} == {frame.id for frame in found}
 
 
+@pytest.mark.slow
 def test_it_validates_by_steps_and_goes_on_from_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     recipe: dict[str, Any] = {"epochs": 3, "validate_steps": 3, "classes": "natural", "sampling": "video"}
@@ -132,6 +133,7 @@ def test_it_validates_by_steps_and_goes_on_from_any(tmp_path: Path, monkeypatch:
     assert all(bool((theirs[key] == value).all()) for key, value in mine.items())
 
 
+@pytest.mark.slow
 def test_the_last_step_is_validated_too(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     report = TimmDetector.fit(toy_job(tmp_path / "odd", epochs=2, validate_steps=5))
@@ -142,6 +144,7 @@ def test_the_last_step_is_validated_too(tmp_path: Path) -> None:
     assert len(early.curves) == 3 and any("ended after validation 3" in note for note in early.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", ["first", "loss"])
 def test_equal_aucs(ties: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)

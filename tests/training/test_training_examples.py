@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
+from toy_questions import Faces
 
 import m2f2bench
 from m2f2bench.cards.settings import StageSettings
+from m2f2bench.core.records import Question
 from m2f2bench.runs.training_job import language_data
 
 KINDS = ("judge", "blind", "released")
 
 
+class Answered(Faces):
+    """Three answers to each question that has words of its own."""
+
+    def questions(self, split: str, kind: str = "blind") -> list[Question]:
+        found = super().questions(split, kind)
+        more = () if kind == "judge" else ("Nothing is off.", "One can see it.")
+        return [replace(one, references=(*one.references, *more)) for one in found]
+
+
 def test_answers_by_kind_of_question() -> None:
     """All answers to one kind, the first ones to another, counted from the dataset's own questions."""
-    dataset = m2f2bench.load_dataset("synthetic")
+    dataset = m2f2bench.load_dataset(f"{__file__}:Answered")
     frames = list(dataset.frames("train"))[:12]
     known = {frame.id for frame in frames}
     asked = {kind: [one for one in dataset.questions(kind=kind, split="train") if one.frame in known] for kind in KINDS}

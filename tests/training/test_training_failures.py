@@ -68,6 +68,7 @@ def test_b2_all_processes_end_with_one_line(way: str, ends: Path) -> None:
     assert max(seconds for *_, seconds in found) < SHORT
 
 
+@pytest.mark.slow
 def test_b2_an_error_of_somebodys_own_is_told_in_one_line(ends: Path) -> None:
     """The process that has it ends with it; the other with where it was and its first line."""
     first, second = (json.loads((ends / f"an error of somebody's own-{rank}.json").read_text()) for rank in (0, 1))

@@ -91,6 +91,7 @@ def test_frozen_stays_so_after_a_part_without_images(tmp_path: Path, monkeypatch
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("eyes."))
 
 
+@pytest.mark.slow
 def test_frozen_is_in_no_checkpoint_and_resume_gives_the_same_bits(tmp_path: Path) -> None:
     whole, _ = train(toy_job(tmp_path / "whole", epochs=3))
     reads = 0
@@ -166,6 +167,7 @@ def test_held_learns_after_its_epochs(tmp_path: Path, after_each_step: list[dict
     assert {("eyes", True, False), ("eyes", True, True), ("mind", True, True)} == {one for one in model.modes if one[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", [70, 110, 160])
 def test_held_is_resumed_to_the_same_bits(tmp_path: Path, reads: int) -> None:
     """Killed while a part is held, at its release, and after it; each epoch reads 32 and 16 frames."""
@@ -205,6 +207,7 @@ def test_held_has_the_warm_up_for_itself(tmp_path: Path, monkeypatch: pytest.Mon
     assert [rate["mind"] / highest for rate in rates] == pytest.approx([0.25, 0.5, 0.75, 1.0, *cosine])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_first_steps_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As older versions wrote it: their groups of the optimiser do not say when they begin."""
 

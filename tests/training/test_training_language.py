@@ -86,11 +86,13 @@ def test_killed_and_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> 
     assert not (out / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
     report = fit(tmp_path, {"lora": 0.0}, epochs=20, lr=3e-2)
     assert report.curves[-1]["val_loss"] < 1.5 < 3 < report.curves[0]["val_loss"]
 
 
+@pytest.mark.slow
 def test_every_interruption_is_made_good(tmp_path: Path) -> None:
     """Interrupted in a step, in a validation between steps, and in the last validation."""
     values = {"max_steps": 8, "checkpoint_steps": 3, "validate_steps": 4, "accumulation": 2}
@@ -104,6 +106,7 @@ def test_every_interruption_is_made_good(tmp_path: Path) -> None:
         assert again.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_dropout_is_on_in_adapters_and_nowhere_else(tmp_path: Path) -> None:
     still, shaken = (fit(tmp_path / str(p), {"lora": p}, max_steps=3) for p in (0.0, 0.5))
     again = fit(tmp_path / "again", {"lora": 0.0}, max_steps=3)
@@ -134,6 +137,7 @@ def test_projectors_have_their_own_rate(tmp_path: Path) -> None:
             assert float((value.detach() - before[name]).abs().max()) == pytest.approx(expected, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_parts_change_nothing_but_rounding(tmp_path: Path) -> None:
     one, parts = (fit(tmp_path / str(n), {"lora": 0.0}, accumulation=n) for n in (1, 4))
     for a, b in zip(one.curves, parts.curves, strict=True):
@@ -184,6 +188,7 @@ def test_rows_and_rates(tmp_path: Path) -> None:
     assert "no validation loss" in none.notes[0] and not any("val_loss" in row for row in none.curves)
 
 
+@pytest.mark.slow
 def test_short_memory_halves_the_parts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "m2f2bench"):
         short = fit(tmp_path / "short", {"most": 2}, val_examples=0, max_steps=4)

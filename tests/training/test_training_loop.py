@@ -96,6 +96,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch
         TimmDetector.fit(replace(job, resume=True, identity="other"))
 
 
+@pytest.mark.slow
 def test_accumulation_changes_nothing_without_batch_norm(tmp_path: Path) -> None:
     options = {"model": "test_convnext"}
     one = fit(tmp_path / "one", options=options, lr=1e-3)
@@ -104,6 +105,7 @@ def test_accumulation_changes_nothing_without_batch_norm(tmp_path: Path) -> None
         assert list(b.values()) == pytest.approx(list(a.values()), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path) -> None:
     here = fit(tmp_path / "here", epochs=1)
     there = fit(tmp_path / "there", epochs=1, workers=2)

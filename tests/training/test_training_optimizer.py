@@ -127,6 +127,7 @@ def misled(frame: Frame) -> np.ndarray:
     return read(replace(frame, label=1 - frame.label) if frame.split == "val" else frame)
 
 
+@pytest.mark.slow
 def test_a_training_follows_the_plateau_and_resumes_to_the_bit(tmp_path: Path) -> None:
     values = {"epochs": 7, "schedule": "plateau", "plateau_patience": 1, "warmup_epochs": 0.5, "lr_of": {"fc.*": 1e-3}}
     job = toy_job(tmp_path / "whole", **values)
@@ -162,6 +163,7 @@ def test_a_training_follows_the_plateau_and_resumes_to_the_bit(tmp_path: Path) -
     assert again.curves == whole.curves and again.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_rate_of_its_own_moves_only_what_it_names(tmp_path: Path) -> None:
     # Both rates are too low for the batch norms to matter, one of them by far.
     values = {"epochs": 1, "optimizer": "sgd", "lr": 1e-12, "warmup_epochs": 0.0}
@@ -172,6 +174,7 @@ def test_a_rate_of_its_own_moves_only_what_it_names(tmp_path: Path) -> None:
     assert max(change.values()) < 1e-9
 
 
+@pytest.mark.slow
 def test_decay_of_everything_reaches_biases(tmp_path: Path) -> None:
     """One step of SGD with a decay that outweighs the gradient: w ← w - lr · (gradient + decay · w)."""
     values = {"epochs": 1, "optimizer": "sgd", "lr": 1e-6, "weight_decay": 1e5, "warmup_epochs": 0.0, "batch_size": 32}
@@ -182,6 +185,7 @@ def test_decay_of_everything_reaches_biases(tmp_path: Path) -> None:
     assert torch.allclose(norm["all"]["conv1.0.weight"], norm["matrices"]["conv1.0.weight"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_stops_when_no_epoch_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"epochs": 40, "lr": 1e-2, "stop_after": 3}
 

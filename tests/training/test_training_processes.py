@@ -50,6 +50,7 @@ def test_two_processes_learn_what_one_learns(name: str, two: Path, tmp_path: Pat
     torch.testing.assert_close(theirs, mine, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_processes_do_share_a_batch(two: Path, tmp_path: Path) -> None:
     """Half of it, what one process sees, would give another loss."""
     values = TRAININGS["batch norm"]
@@ -81,6 +82,7 @@ def joined(two: Path, name: str) -> dict[str, torch.Tensor]:
     return together
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_gradients_and_statistics_are_those_of_the_whole_batch(name: str, two: Path) -> None:
     x, weighing = values(name)
@@ -88,6 +90,7 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(name: str, two: P
     torch.testing.assert_close(joined(two, name), whole, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_a_process_that_does_not_count_changes_nothing(name: str, two: Path) -> None:
     x, weighing = values(name)

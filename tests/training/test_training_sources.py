@@ -71,6 +71,7 @@ def split(settings: dict[str, Any], **given: Any) -> tuple[list[Frame], list[Fra
     return split_frames(dataset, TrainingSettings(train_on="real", **settings))
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_samples(tmp_path: Path) -> None:
     made = [train(tmp_path / str(workers), workers=workers, **SBI) for workers in (0, 2)]
     assert made[0].curves == made[1].curves and made[0].weights.read_bytes() == made[1].weights.read_bytes()
@@ -235,6 +236,7 @@ def test_landmarks_of_a_dataset_reach_the_source(
     assert len(reals) == 10 and set(used) == {adapter.landmarks(frame).tobytes() for frame in reals}
 
 
+@pytest.mark.slow
 def test_other_landmarks_are_another_training(
     small: SyntheticOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path) -> None:
     assert "needs pairs of a real and its fake, which a source" in error_of(lambda: train(tmp_path / "s", **source))
 
 
+@pytest.mark.slow
 def test_it_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the decoder's dropout and the shuffle, killed within the first epoch."""
     values: dict[str, Any] = {"decodes": True, "checkpoint_steps": 1}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from ..cards.folders import DEVICES
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
+
+AT_REST = 5.0
+"""Seconds in which the threads of a group of processes must have come to rest."""
 
 
 def channels_last(module: nn.Module) -> nn.Module:
@@ -87,6 +92,21 @@ def leave_at_exit() -> None:
 def _leave() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        # What still knows the group, such as torch's caches of sharded tensors, keeps its threads.
+        give_up = time.monotonic() + AT_REST
+        while any(_at_work() for _ in range(2)) and time.monotonic() < give_up:
+            pass
+
+
+def _at_work() -> bool:
+    """Let go of the interpreter for a moment; return whether a thread of gloo then has something to do (Linux)."""
+    time.sleep(0.005)
+    busy = False
+    for path in Path("/proc/self/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            name, state = path.read_text().split("(", 1)[1].rsplit(")", 1)
+            busy |= "gloo" in name and state.split()[0] != "S"
+    return busy
 
 
 def make_accelerator(job: TrainingJob, precision: str) -> Any:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import init_process_group, is_initialized
 from toy_launch import fork, launch
 from toy_processes import MODULES, SHARES, module, passes, train, values
 from toy_training import frames
 
 from m2f2bench.core.tensors import read_tensors
+from m2f2bench.training import device
 from m2f2bench.training.frames import epoch_batches
 
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -110,3 +115,26 @@ def test_a_process_leaves_the_others_before_the_interpreter_ends(way: str, tmp_p
     done = launch("toy_leaving.py", way, str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(line for line in done.stdout.splitlines() if line) == ["left 0", "left 1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are seen in /proc")
+def test_a_process_waits_for_threads_that_still_hold_what_was_sent(tmp_path: Path) -> None:
+    """torch's caches of sharded tensors keep a group alive that was left, and its threads with it."""
+    init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    begun, end, done = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("pt_gloo_runloop")
+        begun.set()
+        hashlib.pbkdf2_hmac("sha256", b"word", b"salt", 1_000_000)  # without the interpreter
+        done.append("freed")
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait()
+    device._leave()
+    left = is_initialized(), list(done)
+    end.set()
+    thread.join()
+    assert left == (False, ["freed"])

@@ -66,6 +66,9 @@ def run(
     crop: CropOption = None,
     finder: FinderOption = "centerface",
     faces: FacesOption = "largest",
+    shard: Annotated[
+        str | None, Option(metavar="K/N", help="Judge part K of N, in whole videos; run without it scores all parts.")
+    ] = None,
     device: DeviceOption = "auto",
     signatures: SignaturesOption = None,
     redraw: RedrawOption = False,
@@ -100,7 +103,13 @@ def run(
         crop=crop,
         finder=finder,
         faces=faces,
+        shard=shard,
     )
+    if shard is not None:
+        say(f"shard {shard} is judged, in {folder}: when all are, the same command without --shard scores them")
+        if as_json:
+            echo_json([])
+        return
     board = results.board()
     files = write_board(board, folder)
     if as_json:

@@ -252,6 +252,11 @@ class AnswersJob(Job[Answer]):
         self.question_plan = plan_questions(dataset, protocol, split, limit)
         self.ids = [question.id for question in self.question_plan.questions]
 
+    def videos(self) -> list[str]:
+        """See `Job.videos`."""
+        plan = self.question_plan
+        return [plan.frames[question.frame].video for question in plan.questions]
+
     def prepare(self, out: Path, settings: Settings) -> Written:
         """Score and write the controls that need no verdict."""
         return run_controls(self.question_plan, out, export=settings.export)
@@ -264,6 +269,8 @@ class AnswersJob(Job[Answer]):
         ExplainerClient(judge.detector)  # raises for a detector that answers no questions
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
+        if settings.shard is not None:
+            return []
         given = {row.question: row for row in rows}
         answers = gather_answers(given, self.question_plan, judge.answer_fields, judge.detector.card, judge.made)
         results = [(write_run(answers, folder, settings.export), folder)]

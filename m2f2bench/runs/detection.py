@@ -238,6 +238,10 @@ class DetectionJob(Job[Prediction]):
         """See `Job.pictures`."""
         return self.frames
 
+    def videos(self) -> list[str]:
+        """See `Job.videos`."""
+        return [frame.video for frame in self.frames]
+
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`.
 
@@ -248,11 +252,13 @@ class DetectionJob(Job[Prediction]):
             return self.of_clips(length).run(judge, out, settings, controls)
         folder = out / self.folder_name(judge.name)
         rows, judged = self.collect(judge, folder, settings)
-        warnings = self._warnings(judge, folder, rows, judged, settings.batch_size)
         validation = None
         if self.validation is not None:
             place = folder.with_name(folder.name + VALIDATION_SUFFIX)
             validation = from_predictions(self.validation.collect(judge, place, settings)[0])
+        if settings.shard is not None:
+            return []
+        warnings = self._warnings(judge, folder, rows, judged, settings.batch_size)
         result = self.score(judge, from_predictions(rows), validation, warnings)
         for warning in result.warnings:
             if warning.startswith(SCENES):  # said before judging

@@ -44,11 +44,17 @@ class HeatMapsJob(Job[MappedFrame]):
         self.frames = plan_maps(dataset, protocol, split, limit)
         self.ids = [frame.id for frame in self.frames]
 
+    def videos(self) -> list[str]:
+        """See `Job.videos`."""
+        return [frame.video for frame in self.frames]
+
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
         self.mapper = HeatMapper(judge.detector)
         folder = out / self.folder_name(judge.name)
         rows, _ = self.collect(judge, folder, settings)
+        if settings.shard is not None:
+            return []
         result = score_maps(gather_maps(rows, self.protocol, self.origin(judge), self.mapper.how))
         write_json(folder / RESULT, result.to_json())
         return [(result, folder)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import glob
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
 from ..core.progress import progress_bar
 from ..core.records import Answer, Frame, Prediction, question_digest
+from ..core.shards import MARK, Shard
 from ..datasets.calls import stamp_of
 from ..datasets.dataset import Dataset, frame_digests
 from ..datasets.scenes import scene_warning
@@ -92,11 +94,13 @@ def current_answers(plan: AnswerPlan, known: Mapping[str, Answer], workers: int 
 
 @dataclass(frozen=True)
 class Settings:
-    """How jobs are run: frames per batch, decoding threads (0: one per core), and a form to export to."""
+    """How jobs are run: frames per batch, decoding threads (0: one per core), a form to export to, and which part."""
 
     batch_size: int = 32
     workers: int = 0
     export: str | None = None
+    shard: Shard | None = None
+    """Only this part is judged; its rows go to a folder of their own, and nothing is scored."""
 
 
 class Job(abc.ABC, Generic[R]):
@@ -138,8 +142,15 @@ class Job(abc.ABC, Generic[R]):
         return []
 
     @abc.abstractmethod
+    def videos(self) -> list[str]:
+        """Return the video of each of `ids`: a shard has whole videos."""
+
+    @abc.abstractmethod
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
-        """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`."""
+        """Judge, score and write one detector's folders below `out`; `controls` are the results of `prepare`.
+
+        With `settings.shard` only rows are written.
+        """
 
     def key(self, judge: Judge) -> Mapping[str, str]:
         """Return everything that decides a detector's rows, in parts."""
@@ -172,15 +183,25 @@ class Job(abc.ABC, Generic[R]):
     def collect(self, judge: Judge, folder: Path, settings: Settings) -> tuple[list[R], int]:
         """Return all rows in the order of the plan, and how many were made now.
 
-        Rows are taken from disk if what they are about is unchanged. Raises NothingJudged if no row has the status ok.
+        Rows are taken from disk if what they are about is unchanged, also from the shards of this run; with
+        `settings.shard` these are the rows of that part, in its own folder. Raises NothingJudged if no row has the
+        status ok.
         """
-        ids = self.ids
+        ids, key = self.ids, self.key(judge)
+        if settings.shard is not None:
+            mine = settings.shard.holds(self.videos())
+            ids = [name for name, own in zip(ids, mine, strict=True) if own]
+            folder = folder.with_name(folder.name + settings.shard.suffix)
+            if not ids:
+                log.info("%s: there are fewer videos than shards, and this one has none", folder.name)
+                return [], 0
         passing = self.errors_pass(judge.detector)
-        with self.open_store(folder, self.key(judge)) as store:
+        with self.open_store(folder, key) as store:
             known = dict(store.rows)
             if any(name not in known for name in ids):
-                known = {**store.siblings(f"{judge.name}--{self.dataset.name}"), **known}
-            held = self.current(known, settings.workers)
+                siblings = store.siblings(f"{judge.name}--{self.dataset.name}")
+                known = {**siblings, **self._of_shards(folder, key, set(ids) - set(known)), **known}
+            held = self.current({name: known[name] for name in ids if name in known}, settings.workers)
             store.append([row for row in held if store.rows.get(store.of(row)) != row])
             done = {store.of(row) for row in held if not (passing and row.status == "error")}
             missing = {name for name in ids if name not in done}
@@ -193,6 +214,23 @@ class Job(abc.ABC, Generic[R]):
             finished: list[R] = store.finish(ids)
         self.report(folder.name, finished)
         return finished, len(missing)
+
+    def _of_shards(self, folder: Path, key: Mapping[str, str], wanted: set[str]) -> dict[str, R]:
+        """Return the rows of a run's shards, also of those that are not finished.
+
+        Raises StoreError if one is still being written, or holds rows of another key.
+        """
+        places = [one for one in sorted(folder.parent.glob(f"{glob.escape(folder.name + MARK)}*of*")) if one.is_dir()]
+        rows: dict[str, R] = {}
+        for place in places:
+            with self.open_store(place, key) as store:
+                rows |= store.rows
+        if places and (lacking := wanted - set(rows)):
+            log.warning(
+                "%s: %d of %d %s are in none of its shards: they are judged now",
+                *(folder.name, len(lacking), len(self.ids), self.items),
+            )
+        return rows
 
     def report(self, name: str, rows: Sequence[R]) -> None:
         """Log how many rows do not have the status ok. Raises NothingJudged if no row has it."""

@@ -15,6 +15,7 @@ from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
 from ..core.patterns import is_pattern
+from ..core.shards import Shard
 from ..datasets.base import Adapter
 from ..datasets.calls import close_adapter
 from ..datasets.dataset import Dataset
@@ -28,6 +29,7 @@ from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
 from ..results.stored import read_stored
+from ..training.curves import RECORD
 from .answers import AnswersJob, check_export
 from .detection import DetectionJob
 from .heatmaps_job import HeatMapsJob
@@ -111,6 +113,7 @@ def run(
     crop: str | Path | CropCard | None = None,
     finder: str | FaceFinder = FINDER,
     faces: str = LARGEST,
+    shard: str | None = None,
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
@@ -126,12 +129,17 @@ def run(
     `faces` (the `largest` of each video, `mask`: the forged one, or `all`) are judged. With `export` answers are also
     written in another form, see `answers.FORMS`. Raises M2F2BenchError; for a run in which nothing could be judged
     NothingJudged, after all other runs are written.
+
+    `shard`, such as `2/4`, judges the second of four parts of each run, in whole videos, into a folder of its own, and
+    returns no results: parts can be judged on several machines at once. `run` without it, when all are done, takes
+    their rows and scores them; also what no shard has is judged then.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     several = any(map(is_pattern, chosen))
     chosen = [own for one in chosen for own in (trainings_at(str(one)) if is_pattern(one) else [one])]
     if suite is None and not chosen and not places:
         suite = DEFAULT_SUITE
+    part = None if shard is None else Shard.parse(shard)
     folder = Path(out) if out is not None else Path("runs") / (suite or "run")
     card: LeaderboardCard | None = None
     if suite is not None:
@@ -151,12 +159,12 @@ def run(
             job.check(name, own)
     check_export(export, any(job.protocol.kind == EXPLANATION for job in jobs))
     make_folder(folder)
-    trained = _train_first(card, chosen, folder, device, cropped) if card else {}
+    trained = _train_first(card, chosen, folder, device, cropped, part) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
-    settings = Settings(batch_size, workers, export)
+    settings = Settings(batch_size, workers, export, part)
     results = Results(card=card, seeds=several or (card is not None and any(step.seeds for step in card.train)))
-    prepared = [job.prepare(folder, settings) for job in jobs]
+    prepared = [[] if part else job.prepare(folder, settings) for job in jobs]
     names: set[str] = set()
     failed: list[NothingJudged] = []
     for reference in [own for one in chosen for own in trained.get(str(one), [one])]:
@@ -301,14 +309,23 @@ def _label(key: str, dataset: Dataset) -> str:
 
 
 def _train_first(
-    card: LeaderboardCard, chosen: list[Any], folder: Path, device: str, cropped: Wanted
+    card: LeaderboardCard, chosen: list[Any], folder: Path, device: str, cropped: Wanted, part: Shard | None
 ) -> dict[str, list[str | DetectorCard]]:
-    """Carry out a suite's training steps for the chosen detectors; a name → folders or cards of the trained ones."""
+    """Carry out a suite's training steps for the chosen detectors; a name → folders or cards of the trained ones.
+
+    Raises CardError in a shard if one is not trained yet: all shards would train it.
+    """
     trained: dict[str, list[str | DetectorCard]] = {}
     for step in card.train:
         if step.detector not in chosen:
             continue
         place = folder / "trained" / step.detector
+        for own in [place / f"seed{seed}" for seed in step.seeds] or [place]:
+            if part is not None and not (own / RECORD).is_file():
+                raise CardError(
+                    f"'{own}' is not trained yet, and shards do not train: first run '{card.name}' once without "
+                    f"--shard, such as with --limit 1, which trains all"
+                )
         log.info("%s: training %s on %s, unless it is already trained", card.name, step.detector, step.dataset)
         how: dict[str, Any] = {"crop": cropped.crop, "finder": cropped.finder, "faces": cropped.rule}
         how |= step.model_dump(include={"quick", "size", "precision"}) | {"resume": True, "device": device}

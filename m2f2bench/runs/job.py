@@ -199,8 +199,8 @@ class Job(abc.ABC, Generic[R]):
         with self.open_store(folder, key) as store:
             known = dict(store.rows)
             if any(name not in known for name in ids):
-                siblings = store.siblings(f"{judge.name}--{self.dataset.name}")
-                known = {**siblings, **self._of_shards(folder, key, set(ids) - set(known)), **known}
+                known = {**store.siblings(f"{judge.name}--{self.dataset.name}"), **known}
+                known |= self._of_shards(folder, key, set(ids) - set(known))
             held = self.current({name: known[name] for name in ids if name in known}, settings.workers)
             store.append([row for row in held if store.rows.get(store.of(row)) != row])
             done = {store.of(row) for row in held if not (passing and row.status == "error")}
@@ -216,7 +216,7 @@ class Job(abc.ABC, Generic[R]):
         return finished, len(missing)
 
     def _of_shards(self, folder: Path, key: Mapping[str, str], wanted: set[str]) -> dict[str, R]:
-        """Return the rows of a run's shards, also of those that are not finished.
+        """Return the rows of a run's shards, also of those that are not finished; warn if some `wanted` are in none.
 
         Raises StoreError if one is still being written, or holds rows of another key.
         """

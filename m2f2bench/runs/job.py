@@ -187,15 +187,11 @@ class Job(abc.ABC, Generic[R]):
         `settings.shard` these are the rows of that part, in its own folder. Raises NothingJudged if no row has the
         status ok.
         """
-        ids, key = self.ids, self.key(judge)
-        if settings.shard is not None:
-            mine = settings.shard.holds(self.videos())
-            ids = [name for name, own in zip(ids, mine, strict=True) if own]
-            folder = folder.with_name(folder.name + settings.shard.suffix)
-            if not ids:
-                log.info("%s: there are fewer videos than shards, and this one has none", folder.name)
-                return [], 0
-        passing = self.errors_pass(judge.detector)
+        ids, folder = self._part(folder, settings.shard)
+        if settings.shard is not None and not ids:
+            log.info("%s: there are fewer videos than shards, and this one has none", folder.name)
+            return [], 0
+        key, passing = self.key(judge), self.errors_pass(judge.detector)
         with self.open_store(folder, key) as store:
             known = dict(store.rows)
             if any(name not in known for name in ids):
@@ -214,6 +210,14 @@ class Job(abc.ABC, Generic[R]):
             finished: list[R] = store.finish(ids)
         self.report(folder.name, finished)
         return finished, len(missing)
+
+    def _part(self, folder: Path, shard: Shard | None) -> tuple[list[str], Path]:
+        """Return the ids that a shard has, and its folder; without one all of them, and the run's."""
+        if shard is None:
+            return self.ids, folder
+        mine = shard.holds(self.videos())
+        ids = [name for name, own in zip(self.ids, mine, strict=True) if own]
+        return ids, folder.with_name(folder.name + shard.suffix)
 
     def _of_shards(self, folder: Path, key: Mapping[str, str], wanted: set[str]) -> dict[str, R]:
         """Return the rows of a run's shards, also of those that are not finished; warn if some `wanted` are in none.

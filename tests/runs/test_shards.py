@@ -17,7 +17,6 @@ from toy_maps import write_toys
 
 import m2f2bench
 from m2f2bench.core.errors import CardError, StoreError
-from m2f2bench.core.locks import holding
 from m2f2bench.core.shards import Shard
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS
@@ -67,12 +66,8 @@ def test_every_video_is_whole_in_one_shard(videos: list[str], count: int) -> Non
     longest = max(Counter(videos).values())
     for part in parts:
         assert abs(sum(part) - len(videos) / count) <= longest
-        assert all(one.isdisjoint(other) for one, other in [split(videos, part)])
-
-
-def split(videos: list[str], part: list[bool]) -> tuple[set[str], set[str]]:
-    inside = {video for video, own in zip(videos, part, strict=True) if own}
-    return inside, {video for video, own in zip(videos, part, strict=True) if not own}
+        mine, others = ({one for one, own in zip(videos, part, strict=True) if own is held} for held in (True, False))
+        assert mine.isdisjoint(others)
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "a/b", "1.0/2", "١/٢"])
@@ -169,5 +164,3 @@ def test_more_shards_than_videos(squares: Path, tmp_path: Path, cli) -> None:
 def test_shards_of_a_suite_do_not_train(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="is not trained yet, and shards do not train: first run 'quickstart' once"):
         m2f2bench.run("quickstart", out=tmp_path / "o", shard="1/2")
-    with holding(tmp_path / "o"):
-        pass

@@ -91,7 +91,7 @@ class Results(list[Result]):
         return self.board()._repr_html_() if self.folders else ""
 
     def _repr_markdown_(self) -> str:
-        return self.table("md")
+        return self.table("md") if self.folders else ""
 
 
 @checked

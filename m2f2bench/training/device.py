@@ -19,7 +19,7 @@ from ..core.text import quoted
 from .job import TrainingJob
 
 AT_REST = 5.0
-"""Seconds in which the threads of a group of processes must have come to rest."""
+"""Seconds at most that a process waits at its end for gloo's threads to come to rest."""
 
 
 def channels_last(module: nn.Module) -> nn.Module:

@@ -124,7 +124,7 @@ def test_a_shard_that_was_killed_goes_on_and_is_taken_as_it_is(bright: str, squa
     out = tmp_path / "o"
     words = ["run", "-d", bright, "-s", str(squares), "--out", str(out), "--batch-size", "4"]
     own = subprocess.Popen(
-        [sys.executable, "-m", "m2f2bench", *words, "--shard", "1/2"], env={**os.environ, "SHARDS_WAIT": "0.1"}
+        [sys.executable, "-m", "m2f2bench", *words, "--shard", "1/2"], env={**os.environ, "SHARDS_WAIT": "0.5"}
     )
     partial = out / "bright.Bright--squares--frame--shard1of2" / "predictions.partial.jsonl"
     until = time.monotonic() + 60

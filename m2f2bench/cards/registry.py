@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -194,6 +194,18 @@ def module_from_file(reference: str, kind: str) -> types.ModuleType:
             del sys.modules[module_name]
             raise RegistryError(f"{kind} '{reference}': executing '{path}' failed: {first_line(error)}") from error
     return module
+
+
+def files_loaded() -> list[str]:
+    """Return the files that `module_from_file` has executed."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(FROM_FILE)]
+    return [str(module.__file__) for module in modules]
+
+
+def load_files(files: Sequence[str]) -> None:
+    """Execute files, so that what was pickled in another process, where they were, can be read here."""
+    for path in files:
+        module_from_file(f"{path}:", "file")
 
 
 BACKENDS = Registry(

@@ -102,6 +102,19 @@ RedrawOption = Annotated[
 DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 
 
+EngineOption = Annotated[
+    str,
+    Option(metavar="local|ray", help="ray: judge with the workers of a Ray cluster, or with several of this machine."),
+]
+WorkersOption = Annotated[
+    int, Option(min=0, help="Decoding threads; with --engine ray the processes that judge. 0: as many as fit.")
+]
+GPUsOption = Annotated[float | None, Option(help="GPUs of each worker of --engine ray, or a share of one.")]
+AddressOption = Annotated[
+    str | None, Option(metavar="HOST:PORT", help="The Ray cluster. Default: RAY_ADDRESS, or a new one on this machine.")
+]
+
+
 def settle(
     cards: str | None = None, data: str | None = None, metrics: list[str] | None = None, redraw: bool = False
 ) -> None:

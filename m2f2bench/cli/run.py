@@ -13,6 +13,7 @@ from ..cards.folders import DEFAULT_SUITE, find_card
 from ..core.text import visible
 from . import complete
 from .options import (
+    AddressOption,
     AsOption,
     CamLayerOption,
     CamOption,
@@ -22,15 +23,18 @@ from .options import (
     DatasetNamed,
     DetectorNamed,
     DeviceOption,
+    EngineOption,
     FacesOption,
     FakeClassOption,
     FinderOption,
+    GPUsOption,
     JsonOption,
     ProtocolNamed,
     RedrawOption,
     SignaturesOption,
     SplitOption,
     TrustOption,
+    WorkersOption,
     given,
     settle,
 )
@@ -57,7 +61,10 @@ def run(
     limit: Annotated[int | None, Option(help="Only N frames, evenly spread.")] = None,
     out: Annotated[Path | None, Option(help="Default: runs/SUITE or runs/run.")] = None,
     batch_size: Annotated[int, Option(min=1, help="Frames judged at once.")] = 32,
-    workers: Annotated[int, Option(min=0, help="Decoding threads; 0: one per core.")] = 0,
+    workers: WorkersOption = 0,
+    engine: EngineOption = "local",
+    gpus_per_worker: GPUsOption = None,
+    address: AddressOption = None,
     export: Annotated[
         str | None, Option(metavar="m2f2", help="Also write answers in the format of M2F2-Det's output files.")
     ] = None,
@@ -104,6 +111,9 @@ def run(
         finder=finder,
         faces=faces,
         shard=shard,
+        engine=engine,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
     )
     if shard is not None:
         say(f"shard {shard} is judged, in {folder}: when all are, the same command without --shard scores them")
@@ -223,6 +233,10 @@ def localize(
     steps: Annotated[int, Option(min=2, help="Steps of a deletion or insertion curve.")] = 20,
     area: Annotated[float, Option(help="Share of the picture to blur for the drop.")] = 0.1,
     out: Annotated[Path | None, Option(help="Also write the report: .json (with every frame) or .md.")] = None,
+    engine: EngineOption = "local",
+    workers: Annotated[int, Option(min=0, help="Processes of --engine ray; 0: as many as fit.")] = 0,
+    gpus_per_worker: GPUsOption = None,
+    address: AddressOption = None,
     device: DeviceOption = "auto",
     redraw: RedrawOption = False,
     cards: CardsOption = None,
@@ -234,6 +248,7 @@ def localize(
     settle(cards, data, redraw=redraw)
     require_report_ending(out)
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
+    more |= {"engine": engine, "workers": workers, "gpus_per_worker": gpus_per_worker, "address": address}
     (judge,) = given([detector], kind, fake_class, trust)
     report: Any
     if faithfulness:

@@ -20,10 +20,13 @@ from ..core.sources import Unidentified, installed_versions
 from ..results.signature import BY, detector_fields
 from ..version import __version__
 from .base import Detector
+from .engines import Engine, Here
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
 
+CALL = "call"
+"""Part of the key of a detector that cannot be identified: no other run uses its rows."""
 PREDICTING = 1
 """Increased whenever this package's own decoding, preprocessing, backends or prompts give other scores or answers."""
 DECIDING = (
@@ -47,12 +50,14 @@ class Judge:
     """A detector with its identity, found once at the start of a run, so that later changes cannot affect it.
 
     `fields` are the signature's, `key` the parts of a stored row's key, `made` the device and versions for the result.
+    `engine` is where it judges; the identity is that of the detectors there.
     """
 
     detector: Detector
     fields: dict[str, Any]
     key: dict[str, str]
     made: dict[str, Any]
+    engine: Engine
 
     @property
     def name(self) -> str:
@@ -85,8 +90,8 @@ def identify_judge(detector: Detector) -> Judge:
         **{name: str(value) for name, value in made.items() if name != "m2f2bench"},
     }
     if UNKNOWN in (weights, code):
-        key["call"] = uuid.uuid4().hex[:12]
-    return Judge(detector, fields, key, made)
+        key[CALL] = uuid.uuid4().hex[:12]
+    return Judge(detector, fields, key, made, Here(detector))
 
 
 def row_key(judge: Judge, dataset: Dataset, **more: str) -> dict[str, str]:

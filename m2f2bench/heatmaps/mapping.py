@@ -198,8 +198,6 @@ class MapTest(abc.ABC):
     def __init__(self, mapper: HeatMapper, seed: int, at_once: int) -> None:
         """`at_once` frames are mapped together; `seed` decides the random controls."""
         self.mapper, self.seed, self.at_once = mapper, seed, at_once
-        self.passes = 0
-        """How many pictures the detector has judged."""
 
     def announce(self, n: int) -> None:  # noqa: B027
         """Log how much work `n` frames are, if it is much."""

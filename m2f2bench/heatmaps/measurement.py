@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
 from ..core.arguments import checked
+from ..core.cluster import Cluster, connected
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
@@ -15,12 +16,14 @@ from ..datasets.base import Adapter
 from ..datasets.calls import close_adapter, has_masks
 from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
-from ..detectors.keys import identify_judge
+from ..detectors.engines import in_groups
+from ..detectors.keys import Judge
 from ..loading import load_dataset
 from ..results.signature import detector_fields
 from . import faithfulness_report, localization_report
 from .faithfulness_report import Faithfulness
 from .held import HeldMaps
+from .judging import cluster_of, driver_device, judging
 from .localization_report import Localization
 from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of
@@ -36,6 +39,39 @@ def make_test(judge: Detector, mapper: HeatMapper, rules: HeatMapRules, batch_si
     if rules.measure == "masks":
         return MaskTest(mapper, seed, batch_size)
     return PixelTest(judge, mapper, settings_of(rules), seed, batch_size)
+
+
+def map_frames(
+    judge: Judge,
+    mapper: HeatMapper,
+    adapter: Adapter,
+    frames: Sequence[Frame],
+    rules: HeatMapRules,
+    batch_size: int,
+) -> Iterator[list[MappedFrame]]:
+    """Yield the rows of frames as they come from the judge's engine; log first how much work they are, if it is much.
+
+    `mapper` is of this process's own detector.
+    """
+    test = make_test(judge.detector, mapper, rules, batch_size)
+    if frames:
+        test.announce(len(frames))
+    return judge.engine.each(_Mapping(adapter, rules, batch_size, test), in_groups(frames, test.at_once))
+
+
+class _Mapping:
+    """The mapping of frames, as a work of an engine; its test is made once in each process."""
+
+    def __init__(self, adapter: Adapter, rules: HeatMapRules, batch_size: int, test: MapTest | None = None) -> None:
+        self.adapter, self.rules, self.batch_size, self.test = adapter, rules, batch_size, test
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.adapter, self.rules, self.batch_size)  # a test has a detector
+
+    def __call__(self, detector: Detector, frames: Sequence[Frame], start: int) -> Iterator[list[MappedFrame]]:
+        if self.test is None:
+            self.test = make_test(detector, HeatMapper(detector), self.rules, self.batch_size)
+        return self.test.rows(self.adapter, frames)
 
 
 def plan_maps(dataset: Dataset, rules: HeatMapRules, split: str, limit: int | None) -> Sequence[Frame]:
@@ -76,6 +112,10 @@ def localize(
     batch_size: int = 32,
     cam: str = "",
     cam_layer: str = "",
+    engine: str = "local",
+    workers: int = 0,
+    gpus_per_worker: float | None = None,
+    address: str | None = None,
 ) -> Localization:
     """Compare a detector's heat maps, or maps in memory, with a dataset's true masks.
 
@@ -88,16 +128,18 @@ def localize(
     paired. Real frames have no mask: the mean map values of real and fake frames are compared. A fake whose map is
     missing, zero everywhere, or not over the mask counts as `SILENT` says, so that all rows of a table are over the
     same frames. `limit` takes that many frames, evenly spread. `cam` replaces the detector's own maps by class
-    activation maps (`gradcam`, …; see detectors.cam). Raises DataError for a dataset without masks or a mask of another
-    size than its image, DetectorError for a detector without heat maps.
+    activation maps (`gradcam`, …; see detectors.cam). `engine="ray"` maps with the workers of a cluster, see `run`.
+    Raises DataError for a dataset without masks or a mask of another size than its image, DetectorError for a detector
+    without heat maps.
     """
     rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=_settings(bootstrap))
+    cluster = cluster_of(engine, workers, gpus_per_worker, address)
     if isinstance(detector, Mapping):
         if cam or cam_layer:
             raise DataError("cam makes a detector's maps, and maps are given: leave it out")
         rows, origin = _map_held(rules, detector, name, dataset, split, limit, batch_size)
         return localization_report.summarise(rows, origin)
-    rows, origin, _ = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
+    rows, origin = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer, cluster)
     return localization_report.summarise(rows, origin)
 
 
@@ -111,17 +153,19 @@ def map_dataset(
     batch_size: int,
     cam: str,
     cam_layer: str,
-) -> tuple[list[MappedFrame], Measured, int]:
-    """Return the rows of all planned frames, their origin, and the number of pictures that were judged."""
+    cluster: Cluster | None,
+) -> tuple[list[MappedFrame], Measured]:
+    """Return the rows of all planned frames, and their origin."""
     loaded = load_dataset(dataset)
     frames = plan_maps(loaded, rules, split, limit)
-    judge = mapping_detector(detector, device, cam, cam_layer)
-    by = identify_judge(judge).fields
-    mapper = HeatMapper(judge)
-    test = make_test(judge, mapper, rules, batch_size)
-    rows = _rows(test, loaded, frames)
-    origin = Measured(loaded.name, split, limit, by, rules.bootstrap, mapper.how, str(rules.frames))
-    return rows, origin, test.passes
+    own = mapping_detector(detector, driver_device(device, cluster), cam, cam_layer)
+    mapper = HeatMapper(own)
+    with connected(cluster), judging(own, detector, device, cam, cam_layer, cluster) as judge:
+        batches = map_frames(judge, mapper, loaded.adapter, frames, rules, batch_size)
+        rows = _rows(mapper.name, batches, loaded, len(frames))
+    place = {frame.id: number for number, frame in enumerate(frames)}
+    rows.sort(key=lambda row: place[row.frame.id])
+    return rows, Measured(loaded.name, split, limit, judge.fields, rules.bootstrap, mapper.how, str(rules.frames))
 
 
 def _map_held(
@@ -136,23 +180,23 @@ def _map_held(
     """Return the rows of all planned frames, measured from maps in memory, and their origin."""
     loaded = load_dataset(dataset)
     frames = plan_maps(loaded, rules, split, limit)
-    rows = _rows(MaskTest(HeldMaps(maps, name, loaded, split), rules.bootstrap.seed, batch_size), loaded, frames)
+    test = MaskTest(HeldMaps(maps, name, loaded, split), rules.bootstrap.seed, batch_size)
+    rows = _rows(test.mapper.name, test.rows(loaded.adapter, frames), loaded, len(frames))
     by = detector_fields(name, "unknown", "unknown", "unknown", environment="unknown")
     return rows, Measured(loaded.name, split, limit, by, rules.bootstrap, frames=str(rules.frames))
 
 
-def _rows(test: MapTest, dataset: Dataset, frames: Sequence[Frame]) -> list[MappedFrame]:
-    """Return the rows of frames. Raises NothingJudged if none has a map."""
+def _rows(name: str, batches: Iterator[list[MappedFrame]], dataset: Dataset, n: int) -> list[MappedFrame]:
+    """Return the rows of `n` frames as they come. Raises NothingJudged if none has a map."""
     rows: list[MappedFrame] = []
     try:
-        test.announce(len(frames))
-        with progress_bar(f"{test.mapper.name} on {dataset.name}", len(frames)) as advance:
-            for batch in test.rows(dataset.adapter, frames):
+        with progress_bar(f"{name} on {dataset.name}", n) as advance:
+            for batch in batches:
                 rows += batch
                 advance(len(batch))
     finally:
         close_adapter(dataset.adapter)
-    refuse_nothing(test.mapper.name, rows)
+    refuse_nothing(name, rows)
     return rows
 
 
@@ -170,6 +214,10 @@ def faithfulness(
     batch_size: int = 32,
     cam: str = "",
     cam_layer: str = "",
+    engine: str = "local",
+    workers: int = 0,
+    gpus_per_worker: float | None = None,
+    address: str | None = None,
 ) -> Faithfulness:
     """Return how a detector's score changes when pixels are replaced in the order of its heat maps; needs no masks.
 
@@ -178,12 +226,14 @@ def faithfulness(
     `area` of the map, a share, is blurred. The same for three controls on the same frames. The map is enlarged to the
     picture as for overlays; equal values are in a random order from (seed, frame), the same for all makers. A frame
     whose map is missing or zero everywhere counts as with the random control. `limit` takes that many frames, evenly
-    spread; `cam` replaces the detector's own maps by class activation maps. Raises DetectorError for a detector without
-    heat maps, DataError if the split is missing or empty, if `steps < 2`, or if `area` is not in (0, 1).
+    spread; `cam` replaces the detector's own maps by class activation maps; `engine="ray"` judges with the workers of a
+    cluster, see `run`. Raises DetectorError for a detector without heat maps, DataError if the split is missing or
+    empty, if `steps < 2`, or if `area` is not in (0, 1).
     """
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
     given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
     rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=_settings(bootstrap), **given)
-    rows, origin, passes = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer)
-    return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, passes)
+    cluster = cluster_of(engine, workers, gpus_per_worker, address)
+    rows, origin = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer, cluster)
+    return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, sum(row.passes for row in rows))

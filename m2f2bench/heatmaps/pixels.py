@@ -145,6 +145,7 @@ class PixelTest(MapTest):
         jobs = self._jobs(at, makers)
         pictures = (self._picture(scene, job) for job in jobs)
         found = dict(zip(jobs, self._scores(pictures, row.frame.id), strict=True))
+        row.passes = len(found)
         plain = found["image", "", 0]
         row.score = plain
         called = {job: value if plain >= 0.5 else 1.0 - value for job, value in found.items()}
@@ -190,7 +191,6 @@ class PixelTest(MapTest):
         """Return P(fake) of each picture. Raises DetectorError for a wrong number of scores or one outside [0, 1]."""
         with guest(f"detector '{self.mapper.name}'"):
             values = np.asarray(self.judge.predict(batch, [frame] * len(batch)), dtype=np.float64)
-        self.passes += len(batch)
         if values.shape != (len(batch),):
             raise DetectorError(
                 f"detector '{self.mapper.name}' gave scores {list(values.shape)} for {len(batch)} pictures"

@@ -67,6 +67,8 @@ class MappedFrame:
     score: float | None = None
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     curves: dict[str, Floats] = field(default_factory=dict)
+    passes: int = field(default=0, compare=False)
+    """Pictures that were judged for it in this run."""
 
     @property
     def status(self) -> str:

@@ -33,8 +33,8 @@ from ..scoring.answers import AnswerPlan, ScoredAnswers, gather_answers, plan_qu
 from ..scoring.control_names import CONTROLS, PREFIX
 from ..scoring.controls import control_answers
 from ..scoring.score_answers import score_answers
-from .ask import ExplainerClient, answer, require_explainer
-from .detection import predict
+from .ask import Asking, ExplainerClient, in_calls, require_explainer
+from .detection import Predicting
 from .job import Job, Settings, Written, current_answers
 
 FORMS = ("m2f2",)
@@ -293,10 +293,10 @@ class AnswersJob(Job[Answer]):
         return ExplainerClient(detector).errors_pass
 
     def ask(
-        self, detector: Detector, missing: set[str], held: Sequence[Answer], settings: Settings
+        self, judge: Judge, missing: set[str], held: Sequence[Answer], settings: Settings
     ) -> Iterator[list[Answer]]:
         """See `Job.ask`; an image is decoded once for all its questions."""
-        client = ExplainerClient(detector)
+        client = ExplainerClient(judge.detector)
         wanted: dict[str, list[Question]] = {}
         for question in self.question_plan.questions:
             if question.id in missing:
@@ -306,8 +306,8 @@ class AnswersJob(Job[Answer]):
         scores: dict[str, float | None] = {row.frame: row.score for row in held if row.score is not None}
         if not client.scored:
             unknown = [frame for frame, _ in pairs if frame.id not in scores]
-            scores |= self._scores(detector, unknown, settings)
-        return answer(client, self.dataset.adapter, pairs, scores)
+            scores |= self._scores(judge, unknown, settings)
+        return judge.engine.each(Asking(self.dataset.adapter, scores), [*in_calls(pairs, client.at_once)])
 
     def report(self, name: str, rows: Sequence[Answer]) -> None:
         """Also log how many answers came with a remark."""
@@ -318,12 +318,12 @@ class AnswersJob(Job[Answer]):
             found = (name, len(remarked), len(rows), first.question, first.message)
             log.info("%s: %d of %d answers have remarks, first '%s' (%s)", *found)
 
-    def _scores(self, detector: Detector, frames: Sequence[Frame], settings: Settings) -> dict[str, float | None]:
+    def _scores(self, judge: Judge, frames: Sequence[Frame], settings: Settings) -> dict[str, float | None]:
         """Return the detector's own P(fake) of each frame, None if it gives no score."""
-        name, adapter = detector.card.name, self.dataset.adapter
+        work = Predicting(judge.name, self.dataset.adapter, settings.batch_size, settings.workers)
         found: dict[str, float | None] = {}
-        with progress_bar(f"{name}: P(fake)", len(frames)) as advance:
-            for rows in predict(name, detector, adapter, frames, settings.batch_size, settings.workers):
+        with progress_bar(f"{judge.name}: P(fake)", len(frames)) as advance:
+            for rows in judge.engine.each(work, work.groups(frames)):
                 found |= {row.frame: row.score for row in rows}
                 advance(len(rows))
         return found

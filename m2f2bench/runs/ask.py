@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..core.arithmetic import exact_fp32
@@ -121,37 +123,68 @@ def answer(
     adapter: Adapter,
     asked: Sequence[tuple[Frame, Sequence[Question]]],
     scores: Mapping[str, float | None],
+    start: int = 0,
 ) -> Iterator[list[Answer]]:
     """Yield the answers about one image after the other, in the order given.
 
-    `scores` has the known P(fake) by frame id; others come with the replies, if the explainer gives them. Consecutive
-    images are asked about together until `ExplainerClient.at_once` questions or `BATCH_BYTES` are reached; only these
-    and AHEAD further images are in memory. An image that cannot be read, or on which the explainer raises, gives rows
-    with a status; if it raises on several images, it is asked about each of them alone. Raises DetectorError if it
-    fails on the very first image, and MachineError for errors of the machine.
+    `scores` has the known P(fake) by frame id; others come with the replies, if the explainer gives them. The images of
+    a group (see `in_calls`) are asked about together, unless they have more than `BATCH_BYTES`; only these and AHEAD
+    further images are in memory. `start` is the number of questions before these. An image that cannot be read, or on
+    which the explainer raises, gives rows with a status; if it raises on several images, it is asked about each of them
+    alone. Raises DetectorError if it fails on the very first image, and MachineError for errors of the machine.
     """
     chunk: list[_Waiting] = []
-    waiting = _decoded(adapter, asked)
+    counted = 0
+    waiting = _decoded(adapter, asked, start)
     while True:
         try:
             chunk.append(next(waiting))
+            counted += len(chunk[-1].questions)
         except StopIteration:
             break
         except Exception:  # ask about the images read so far first
             yield from _asked_together(client, chunk, scores)
             raise
-        pictured = [one for one in chunk if one.loaded.image is not None]
-        enough = sum(len(one.questions) for one in pictured) >= max(1, client.at_once)
-        if enough or sum(held_bytes(one.loaded.image) for one in pictured) >= BATCH_BYTES:
+        enough = counted >= max(1, client.at_once)
+        if enough or sum(held_bytes(one.loaded.image) for one in chunk if one.loaded.image is not None) >= BATCH_BYTES:
             yield from _asked_together(client, chunk, scores)
             chunk = []
+        if enough:  # also where memory cut the group in parts, the next one begins where it would have begun
+            counted = 0
     yield from _asked_together(client, chunk, scores)
 
 
-def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]]) -> Iterator[_Waiting]:
+def in_calls(asked: Sequence[tuple[Frame, Sequence[Question]]], at_once: int) -> Iterator[list[tuple[Frame, Question]]]:
+    """Yield the questions by group: those of consecutive images until there are `at_once`, or of one image."""
+    group: list[tuple[Frame, Question]] = []
+    for frame, questions in asked:
+        group += [(frame, question) for question in questions]
+        if len(group) >= at_once:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The asking of questions, as a work of an engine; see `answer`."""
+
+    adapter: Adapter
+    scores: Mapping[str, float | None]
+
+    def __call__(
+        self, detector: Detector, pairs: Sequence[tuple[Frame, Question]], start: int
+    ) -> Iterator[list[Answer]]:
+        """Ask the questions of frames, before which there are `start` others."""
+        frames = [(frame, [q for _, q in own]) for frame, own in groupby(pairs, key=itemgetter(0))]
+        return answer(ExplainerClient(detector), self.adapter, frames, self.scores, start)
+
+
+def _decoded(adapter: Adapter, asked: Sequence[tuple[Frame, Sequence[Question]]], start: int) -> Iterator[_Waiting]:
     """Yield the images in order, decoded ahead in threads."""
     ahead = frames_ahead(adapter, [frame for frame, _ in asked], count=AHEAD, threads=2)
-    for number, (loaded, (_, questions)) in enumerate(zip(ahead.each(), asked, strict=True)):
+    for number, (loaded, (_, questions)) in enumerate(zip(ahead.each(), asked, strict=True), start):
         yield _Waiting(number, loaded, questions)
 
 

@@ -25,6 +25,7 @@ from ..datasets.joined import JoinedAdapter, joined
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..datasets.scenes import SCENES
 from ..detectors.base import Detector, listed
+from ..detectors.engines import Engine, in_groups
 from ..detectors.keys import Judge
 from ..results.result import Result
 from ..results.row_files import NUMBERS, read_key, write_columns
@@ -84,19 +85,26 @@ def _checked(name: str, frame: str, value: Any, batch: Sequence[Any]) -> Outcome
 
 
 def predict(
-    name: str, detector: Detector, adapter: Adapter, frames: Sequence[Frame], batch_size: int = 32, workers: int = 0
+    name: str,
+    detector: Detector,
+    adapter: Adapter,
+    frames: Sequence[Frame],
+    batch_size: int = 32,
+    workers: int = 0,
+    first: bool = True,
 ) -> Iterator[list[Prediction]]:
     """Judge frames and yield their rows in order, one list a batch.
 
     A frame that cannot be read, or on which the detector raises or gives a non-finite score, becomes a row with a
     status. Raises DetectorError for scores outside [0, 1], for a wrong number of scores, and where the detector
-    fails on every frame of the first batch, and MachineError for what is the machine's fault. `workers` threads decode
+    fails on every frame of the first batch (not if these are not the `first` frames of a run), and MachineError for
+    what is the machine's fault. `workers` threads decode
     ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that memory stays flat.
     """
     ahead = frames_ahead(
         adapter, frames, count=2 * batch_size, threads=workers, prepare=detector.prepare, who=f"detector '{name}'"
     )
-    succeeded = False
+    succeeded = not first
     for batch in ahead.batches(batch_size):
         rows = _judge(name, detector, batch)
         failures = [row for row in rows if row.status == "error"]
@@ -107,6 +115,24 @@ def predict(
             )
         succeeded = succeeded or len(failures) < len(rows)
         yield rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Predicting:
+    """The judging of frames, as a work of an engine; see `predict`."""
+
+    name: str
+    adapter: Adapter
+    batch_size: int
+    workers: int
+
+    def __call__(self, detector: Detector, frames: Sequence[Frame], start: int) -> Iterator[list[Prediction]]:
+        """Judge frames, before which there are `start` others."""
+        return predict(self.name, detector, self.adapter, frames, self.batch_size, self.workers, first=start == 0)
+
+    def groups(self, frames: Sequence[Frame]) -> list[Sequence[Frame]]:
+        """Return the frames by batch."""
+        return in_groups(frames, self.batch_size)
 
 
 def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Prediction]:
@@ -125,7 +151,7 @@ def _row(item: Loaded, outcome: Outcome) -> Prediction:
 
 
 def unsteady(
-    detector: Detector, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float], batch_size: int
+    engine: Engine, adapter: Adapter, frames: Sequence[Frame], scores: Mapping[str, float], batch_size: int
 ) -> str:
     """Return one line if scores depend on the batch or on chance; empty if they do not, or if there are too few.
 
@@ -136,6 +162,28 @@ def unsteady(
     if len(scores) < FEWEST or constant:
         return ""
     chosen = spread([frame for frame in frames if frame.id in scores], AGAIN)
+    known = {frame.id: scores[frame.id] for frame in chosen}
+    ((doubt,),) = engine.each(_Again(adapter, chosen, known, batch_size), [[None]])
+    return doubt
+
+
+@dataclasses.dataclass(frozen=True)
+class _Again:
+    """The judging of some frames again, as a work of an engine that finds one line."""
+
+    adapter: Adapter
+    frames: Sequence[Frame]
+    scores: Mapping[str, float]
+    batch_size: int
+
+    def __call__(self, detector: Detector, items: Sequence[None], start: int) -> Iterator[list[str]]:
+        yield [_doubt(detector, self.adapter, self.frames, self.scores, self.batch_size)]
+
+
+def _doubt(
+    detector: Detector, adapter: Adapter, chosen: Sequence[Frame], scores: Mapping[str, float], batch_size: int
+) -> str:
+    """Return the line of `unsteady` about chosen frames."""
     size = 1 if batch_size > 1 else len(chosen)
     where = ("among others", "alone") if batch_size > 1 else ("alone", "among others")
     tolerance = EXACT if "fp32" in detector.precision else COARSE
@@ -290,12 +338,12 @@ class DetectionJob(Job[Prediction]):
         return current_rows(self.dataset, self.frames, known, workers)
 
     def ask(
-        self, detector: Detector, missing: set[str], held: Sequence[Prediction], settings: Settings
+        self, judge: Judge, missing: set[str], held: Sequence[Prediction], settings: Settings
     ) -> Iterator[list[Prediction]]:
         """See `Job.ask`."""
         frames = [frame for frame in self.frames if frame.id in missing]
-        name, adapter = detector.card.name, self.dataset.adapter
-        return predict(name, detector, adapter, frames, settings.batch_size, settings.workers)
+        work = Predicting(judge.name, self.dataset.adapter, settings.batch_size, settings.workers)
+        return judge.engine.each(work, work.groups(frames))
 
     def _warnings(
         self, judge: Judge, folder: Path, rows: Sequence[Prediction], judged: int, batch_size: int
@@ -315,5 +363,5 @@ class DetectionJob(Job[Prediction]):
         if self.errors_pass(judge.detector):
             return ()
         scores = {row.frame: row.score for row in rows if row.score is not None}
-        doubt = unsteady(judge.detector, self.dataset.adapter, self.frames, scores, batch_size)
+        doubt = unsteady(judge.engine, self.dataset.adapter, self.frames, scores, batch_size)
         return (doubt,) if doubt else ()

@@ -15,10 +15,9 @@ from ..core.files import write_json
 from ..core.records import Frame
 from ..datasets.dataset import Dataset
 from ..datasets.read_ahead import ReadAhead, about_frame
-from ..detectors.base import Detector
 from ..detectors.keys import Judge, row_key
 from ..heatmaps.mapping import HeatMapper, mask_digest, require_localizer
-from ..heatmaps.measurement import MAPPING, make_test, plan_maps
+from ..heatmaps.measurement import MAPPING, map_frames, plan_maps
 from ..heatmaps.report import MappedFrame, listed, refuse_nothing
 from ..heatmaps.store import MapForm, MapStore
 from ..results.result import Result
@@ -78,13 +77,11 @@ class HeatMapsJob(Job[MappedFrame]):
         return current_maps(self.dataset, self.frames, known, self.protocol.measure == "masks", workers)
 
     def ask(
-        self, detector: Detector, missing: set[str], held: Sequence[MappedFrame], settings: Settings
+        self, judge: Judge, missing: set[str], held: Sequence[MappedFrame], settings: Settings
     ) -> Iterator[list[MappedFrame]]:
         """See `Job.ask`."""
-        test = make_test(detector, self.mapper, self.protocol, settings.batch_size)
-        if missing:
-            test.announce(len(missing))
-        return test.rows(self.dataset.adapter, [frame for frame in self.frames if frame.id in missing])
+        frames = [frame for frame in self.frames if frame.id in missing]
+        return map_frames(judge, self.mapper, self.dataset.adapter, frames, self.protocol, settings.batch_size)
 
     def report(self, name: str, rows: Sequence[MappedFrame]) -> None:
         """See `Job.report`."""

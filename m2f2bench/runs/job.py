@@ -177,8 +177,8 @@ class Job(abc.ABC, Generic[R]):
         return bool(getattr(detector, "errors_pass", False))
 
     @abc.abstractmethod
-    def ask(self, detector: Detector, missing: set[str], held: Sequence[R], settings: Settings) -> Iterator[list[R]]:
-        """Yield the missing rows as they come; `held` are the rows that exist already."""
+    def ask(self, judge: Judge, missing: set[str], held: Sequence[R], settings: Settings) -> Iterator[list[R]]:
+        """Yield the missing rows as they come from the judge's engine; `held` are the rows that exist already."""
 
     def collect(self, judge: Judge, folder: Path, settings: Settings) -> tuple[list[R], int]:
         """Return all rows in the order of the plan, and how many were made now.
@@ -202,7 +202,7 @@ class Job(abc.ABC, Generic[R]):
             done = {store.of(row) for row in held if not (passing and row.status == "error")}
             missing = {name for name in ids if name not in done}
             with store.kept():
-                batches = self.ask(judge.detector, missing, held, settings)
+                batches = self.ask(judge, missing, held, settings)
                 with progress_bar(folder.name, len(missing)) as advance:
                     for rows in batches:
                         store.append(rows)

@@ -11,6 +11,7 @@ from ..cards.corpora import shared_line
 from ..cards.folders import DEFAULT_SUITE, DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.arguments import checked
+from ..core.cluster import connected
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
@@ -20,11 +21,11 @@ from ..datasets.base import Adapter
 from ..datasets.calls import close_adapter
 from ..datasets.dataset import Dataset
 from ..datasets.scenes import announce
-from ..detectors.keys import identify_judge
 from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted
+from ..heatmaps.judging import cluster_of, driver_device, judging
 from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
@@ -114,6 +115,9 @@ def run(
     finder: str | FaceFinder = FINDER,
     faces: str = LARGEST,
     shard: str | None = None,
+    engine: str = "local",
+    gpus_per_worker: float | None = None,
+    address: str | None = None,
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
@@ -133,6 +137,11 @@ def run(
     `shard`, such as `2/4`, judges the second of four parts of each run, in whole videos, into a folder of its own, and
     returns no results: parts can be judged on several machines at once. `run` without it, when all are done, takes
     their rows and scores them; also what no shard has is judged then.
+
+    `workers` are the threads that decode (0: one per core, at most four). With `engine="ray"` they are the processes
+    that judge, each with the detector, on the Ray cluster at `address` (None: the one of RAY_ADDRESS, or a new one on
+    this machine); 0 is one for each GPU or, without any, each core. `gpus_per_worker` are the GPUs of each, or a share
+    of one. The results are those of one process, whichever workers are lost on the way.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     several = any(map(is_pattern, chosen))
@@ -140,6 +149,7 @@ def run(
     if suite is None and not chosen and not places:
         suite = DEFAULT_SUITE
     part = None if shard is None else Shard.parse(shard)
+    cluster = cluster_of(engine, workers, gpus_per_worker, address)
     folder = Path(out) if out is not None else Path("runs") / (suite or "run")
     card: LeaderboardCard | None = None
     if suite is not None:
@@ -162,23 +172,24 @@ def run(
     trained = _train_first(card, chosen, folder, device, cropped, part) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
-    settings = Settings(batch_size, workers, export, part)
+    settings = Settings(batch_size, 0 if cluster else workers, export, part)
     results = Results(card=card, seeds=several or (card is not None and any(step.seeds for step in card.train)))
     prepared = [[] if part else job.prepare(folder, settings) for job in jobs]
     names: set[str] = set()
     failed: list[NothingJudged] = []
-    for reference in [own for one in chosen for own in trained.get(str(one), [one])]:
-        detector = mapping_detector(reference, device, cam, cam_layer)
-        if detector.card.name in names:
-            raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
-        names.add(detector.card.name)
-        judge = identify_judge(detector)
-        _tell_shared(detector.card, jobs)
-        for job, known in zip(jobs, prepared, strict=True):
-            try:
-                results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))
-            except NothingJudged as error:
-                failed.append(error)
+    with connected(cluster):
+        for reference in [own for one in chosen for own in trained.get(str(one), [one])]:
+            detector = mapping_detector(reference, driver_device(device, cluster), cam, cam_layer)
+            if detector.card.name in names:
+                raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
+            names.add(detector.card.name)
+            _tell_shared(detector.card, jobs)
+            with judging(detector, reference, device, cam, cam_layer, cluster) as judge:
+                for job, known in zip(jobs, prepared, strict=True):
+                    try:
+                        results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))
+                    except NothingJudged as error:
+                        failed.append(error)
     for known in prepared:
         results.add_all(known)
     for dataset in opened:

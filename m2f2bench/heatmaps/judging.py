@@ -1,0 +1,80 @@
+"""Detectors of a command: loaded in this process or, with the engine ray, also by each worker of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..cards.models import DetectorCard
+from ..cards.registry import files_loaded, load_files
+from ..core.cluster import Cluster, Pool
+from ..core.errors import CardError, MachineError, near
+from ..detectors.base import Detector
+from ..detectors.engines import OnCluster
+from ..detectors.keys import CALL, Judge, identify_judge
+from .mapping import mapping_detector
+
+ENGINES = ("local", "ray")
+"""Where a command may judge."""
+SAME = ("detector", "weights", "code", "preprocessing")
+"""Parts of a detector's key that workers share with this process; device and versions may be theirs."""
+
+
+def cluster_of(
+    engine: str, workers: int = 0, gpus_per_worker: float | None = None, address: str | None = None
+) -> Cluster | None:
+    """Return the cluster of the engine ray, None for the engine local. Raises CardError for anything else."""
+    if engine not in ENGINES:
+        raise CardError(f"--engine {engine}{near(engine, ENGINES)}")
+    if engine == "ray":
+        return Cluster(workers, gpus_per_worker, address or "")
+    if gpus_per_worker is not None or address:
+        raise CardError("--gpus-per-worker and --address are for the workers of --engine ray: give that, too")
+    return None
+
+
+@contextlib.contextmanager
+def judging(
+    detector: Detector, reference: str | DetectorCard | Any, device: str, cam: str, layer: str, cluster: Cluster | None
+) -> Iterator[Judge]:
+    """Identify a detector that was made by `mapping_detector`; with a cluster, workers make it, too, and judge.
+
+    The identity is then the workers'. The process must be connected (see `core.cluster.connected`). Raises MachineError
+    if the workers have another detector of that name.
+    """
+    judge = identify_judge(detector)
+    if cluster is None:
+        yield judge
+        return
+    make = partial(mapping_detector, reference, device, cam, layer)
+    pool = Pool(cluster, make, _about, partial(load_files, files_loaded()))
+    try:
+        about = pool.about()
+        _compare(judge, about)
+        key = about["key"] | {name: judge.key[name] for name in (CALL,) if name in judge.key}
+        yield replace(judge, fields=about["fields"], key=key, made=about["made"], engine=OnCluster(pool))
+    finally:
+        pool.close()
+
+
+def driver_device(device: str, cluster: Cluster | None) -> str:
+    """Return the device of this process's own detector: beside workers on GPUs, `auto` is the CPU."""
+    return "cpu" if cluster is not None and device == "auto" else device
+
+
+def _about(detector: Detector) -> Mapping[str, Any]:
+    """Return a worker's identity, without what differs between two processes anyway."""
+    judge = identify_judge(detector)
+    return {"fields": judge.fields, "key": {k: v for k, v in judge.key.items() if k != CALL}, "made": judge.made}
+
+
+def _compare(judge: Judge, about: Mapping[str, Any]) -> None:
+    differing = [name for name in SAME if judge.key[name] != about["key"].get(name)]
+    if differing:
+        told = ", ".join(f"{name} {about['key'].get(name)} and not {judge.key[name]}" for name in differing)
+        raise MachineError(
+            f"detector '{judge.name}' is another one for the workers of Ray ({told}): all machines need the same files"
+        )

@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -196,14 +196,17 @@ def module_from_file(reference: str, kind: str) -> types.ModuleType:
     return module
 
 
-def files_loaded() -> list[str]:
-    """Return the files that `module_from_file` has executed."""
+def loading_here() -> Callable[[], None]:
+    """Return a function that loads in another process the files that `module_from_file` has executed in this one.
+
+    What is pickled here can then be read there.
+    """
     modules = [module for name, module in list(sys.modules.items()) if name.startswith(FROM_FILE)]
-    return [str(module.__file__) for module in modules]
+    return partial(load_files, [str(module.__file__) for module in modules])
 
 
 def load_files(files: Sequence[str]) -> None:
-    """Execute files, so that what was pickled in another process, where they were, can be read here."""
+    """Execute files, each once."""
     for path in files:
         module_from_file(f"{path}:", "file")
 

@@ -9,10 +9,12 @@ from typing import Annotated
 from typer import Option
 
 from .options import (
+    AddressOption,
     CardsOption,
     CropOption,
     DataOption,
     DatasetArgument,
+    EngineOption,
     FacesOption,
     FinderOption,
     JsonOption,
@@ -34,6 +36,8 @@ def prepare(
     finder: FinderOption = "centerface",
     faces: FacesOption = "largest",
     workers: Annotated[int, Option(min=0, help="Processes; 0: one per core, at most 8.")] = 0,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -56,6 +60,8 @@ def prepare(
         frames=None if frames == "all" else int(frames),
         splits=split or (),
         workers=workers,
+        engine=engine,
+        address=address,
     )
     if as_json:
         echo_json(found.report)

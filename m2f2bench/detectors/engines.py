@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from ..core.cluster import Pool
+from ..core.workers import Pool
 from .base import Detector
 
 T = TypeVar("T")

@@ -9,31 +9,17 @@ from functools import partial
 from typing import Any
 
 from ..cards.models import DetectorCard
-from ..cards.registry import files_loaded, load_files
-from ..core.cluster import Cluster, Pool
-from ..core.errors import CardError, MachineError, near
+from ..cards.registry import loading_here
+from ..core.cluster import Cluster
+from ..core.errors import MachineError
+from ..core.workers import Pool
 from ..detectors.base import Detector
 from ..detectors.engines import OnCluster
 from ..detectors.keys import CALL, Judge, identify_judge
 from .mapping import mapping_detector
 
-ENGINES = ("local", "ray")
-"""Where a command may judge."""
 SAME = ("detector", "weights", "code", "preprocessing")
 """Parts of a detector's key that workers share with this process; device and versions may be theirs."""
-
-
-def cluster_of(
-    engine: str, workers: int = 0, gpus_per_worker: float | None = None, address: str | None = None
-) -> Cluster | None:
-    """Return the cluster of the engine ray, None for the engine local. Raises CardError for anything else."""
-    if engine not in ENGINES:
-        raise CardError(f"--engine {engine}{near(engine, ENGINES)}")
-    if engine == "ray":
-        return Cluster(workers, gpus_per_worker, address or "")
-    if gpus_per_worker is not None or address:
-        raise CardError("--gpus-per-worker and --address are for the workers of --engine ray: give that, too")
-    return None
 
 
 @contextlib.contextmanager
@@ -50,7 +36,7 @@ def judging(
         yield judge
         return
     make = partial(mapping_detector, reference, device, cam, layer)
-    pool = Pool(cluster, make, _about, partial(load_files, files_loaded()))
+    pool = Pool(cluster, make, _about, loading_here())
     try:
         about = pool.about()
         _compare(judge, about)

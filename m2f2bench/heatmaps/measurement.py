@@ -8,7 +8,7 @@ from typing import Any
 from ..cards.models import DatasetCard, DetectorCard
 from ..cards.protocols import FAITHFULNESS_METRICS, FILLS, MASK_METRICS, Bootstrap, HeatMapRules
 from ..core.arguments import checked
-from ..core.cluster import Cluster, connected
+from ..core.cluster import Cluster, cluster_of, connected
 from ..core.errors import DataError
 from ..core.progress import progress_bar
 from ..core.records import FAKE, Frame
@@ -23,7 +23,7 @@ from ..results.signature import detector_fields
 from . import faithfulness_report, localization_report
 from .faithfulness_report import Faithfulness
 from .held import HeldMaps
-from .judging import cluster_of, driver_device, judging
+from .judging import driver_device, judging
 from .localization_report import Localization
 from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of

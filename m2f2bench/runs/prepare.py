@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..cards.models import LONGEST_NAME, DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.arguments import checked
+from ..core.cluster import Cluster, cluster_of
 from ..core.errors import DataError, NothingJudged
 from ..core.files import make_folder, user_path, write_json
 from ..core.locks import LOCK, holding
@@ -116,6 +117,8 @@ def prepare(
     frames: int | None = FRAMES,
     splits: Sequence[str] = (),
     workers: int = 0,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Prepared:
     """Find faces in a dataset of scenes, and write their crops below `out`, which is then a dataset.
 
@@ -123,13 +126,15 @@ def prepare(
     `crop`, `finder` and `faces` are as in `run`; the crops are those that `run` makes of the same frames. `frames` is
     how many are taken of a video, evenly spread; None for all. `splits` are by default all that the dataset has.
     `form` is one of `prepared_forms.FORMS`. `workers` processes share the videos (0: one per core, at most 8, and one
-    for each 64 frames). A preparation that was stopped goes on; one with
-    other settings is refused. Raises M2F2BenchError; NothingJudged if no frame has a face.
+    for each 64 frames); with `engine="ray"` they are those of the Ray cluster at `address` (see `run`; 0: one per
+    core), to which the data and `out` must be the same folders. A preparation that was stopped goes on; one with other
+    settings is refused. Raises M2F2BenchError; NothingJudged if no frame has a face.
     """
     if frames is not None and frames < 1:
         raise DataError(f"{frames} frames of a video leave nothing to prepare: give 1 or more, or all")
     if workers < 0:
         raise DataError(f"{workers} processes cannot prepare anything: give 1 or more, or 0 for one per core")
+    cluster = cluster_of(engine, workers, 0.0 if engine == "ray" else None, address)
     wanted = Wanted.of(crop, finder, faces)
     scenes = load_dataset(dataset)
     layout = form_of(form, scenes.card)
@@ -147,7 +152,7 @@ def prepare(
     make_folder(root)
     with holding(root):
         _begin(root, settings)
-        rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts))
+        rows = _carried_out(adapter, layout, root, parts, workers or _processes(parts), cluster)
         close_adapter(adapter)  # the memory of faces and of files is not needed any more
         _refuse_nothing(scenes.name, rows)
         _tidy(root, layout, rows)
@@ -202,7 +207,9 @@ def _begin(root: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _carried_out(adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[Part], processes: int) -> Rows:
+def _carried_out(
+    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[Part], processes: int, cluster: Cluster | None
+) -> Rows:
     """Make all parts that are not finished; return the rows of all."""
     keys = ((part, part.key(adapter)) for part in parts)
     left = [(part, key) for part, key in keys if not is_finished(part, root, key)]
@@ -211,7 +218,7 @@ def _carried_out(adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[P
     if 0 < done < total:
         log.info("%s: %d of %d frames were prepared before", root.name, done, total)
     with progress_bar(f"preparing {root.name}", total, done) as advance:
-        for frames in make_parts(adapter, form, root, left, processes):
+        for frames in make_parts(adapter, form, root, left, processes, cluster):
             advance(frames)
     return Rows(root, parts)
 

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -19,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
+from ..cards.registry import loading_here
+from ..core.cluster import Cluster, connected
 from ..core.errors import FrameError
 from ..core.files import cannot_write, replacing
 from ..core.records import Frame
+from ..core.workers import Pool
 from ..datasets.calls import has_masks
 from ..faces.adapter import FaceAdapter
 from .prepared_forms import Form
@@ -113,10 +117,48 @@ def _make(part: Part, key: str) -> int:
     return len(part.frames)
 
 
-def make_parts(
-    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[tuple[Part, str]], processes: int
+def _by_workers(
+    adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[tuple[Part, str]], cluster: Cluster
 ) -> Iterator[int]:
-    """Make parts (each with its key), and yield the number of frames of each when it is finished."""
+    make = partial(_Place, adapter, form, root.resolve())
+    with connected(cluster), contextlib.closing(Pool(cluster, make, _Place.about, loading_here())) as pool:
+        for (frames,) in pool.each(_Place.make, [[one] for one in parts]):
+            yield frames
+
+
+class _Place:
+    """What a worker of a cluster works with."""
+
+    def __init__(self, adapter: FaceAdapter, form: Form, root: Path) -> None:
+        adapter.use_threads(1)
+        self.adapter, self.form, self.root = adapter, form, root
+
+    def about(self) -> tuple[str, bool]:
+        """Return the versions that decide the faces, and whether the folder is seen."""
+        return self.adapter.key(), self.root.is_dir()
+
+    def make(self, parts: Sequence[tuple[Part, str]], start: int) -> Iterator[list[int]]:
+        """Make parts; each gives the number of its frames."""
+        for part, key in parts:
+            make_part(self.adapter, self.form, self.root, part, key)
+            yield [len(part.frames)]
+
+
+def make_parts(
+    adapter: FaceAdapter,
+    form: Form,
+    root: Path,
+    parts: Sequence[tuple[Part, str]],
+    processes: int,
+    cluster: Cluster | None = None,
+) -> Iterator[int]:
+    """Make parts (each with its key), and yield the number of frames of each when it is finished.
+
+    They are made by `processes` of this machine, or by the workers of a cluster, which write below the same `root`.
+    """
+    if cluster is not None and parts:
+        yield from _by_workers(adapter, form, root, parts, cluster)
+        return
     if processes < 2 or len(parts) < 2:
         adapter.use_threads(1)
         for part, key in parts:

@@ -11,7 +11,7 @@ from ..cards.corpora import shared_line
 from ..cards.folders import DEFAULT_SUITE, DETECTION, EXPLANATION, HEATMAPS
 from ..cards.models import AnyProtocol, DatasetCard, DetectorCard, LeaderboardCard
 from ..core.arguments import checked
-from ..core.cluster import connected
+from ..core.cluster import cluster_of, connected
 from ..core.errors import CardError, NothingJudged, near
 from ..core.files import make_folder
 from ..core.notebook import data_frame
@@ -25,7 +25,7 @@ from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted
-from ..heatmaps.judging import cluster_of, driver_device, judging
+from ..heatmaps.judging import driver_device, judging
 from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result

@@ -21,6 +21,7 @@ NAMES = (
     "machines",
     "memory",
     "resume",
+    "cluster",
     "intervals",
     "inference",
     "power",

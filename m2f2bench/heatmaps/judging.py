@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..cards.models import DetectorCard
@@ -36,12 +37,13 @@ def judging(
         yield judge
         return
     make = partial(mapping_detector, reference, device, cam, layer)
-    pool = Pool(cluster, make, _about, loading_here())
+    named = isinstance(reference, (str, Path, DetectorCard))
+    pool = Pool(cluster, make, partial(_about, named), loading_here())
     try:
         about = pool.about()
-        _compare(judge, about)
-        key = about["key"] | {name: judge.key[name] for name in (CALL,) if name in judge.key}
-        yield replace(judge, fields=about["fields"], key=key, made=about["made"], engine=OnCluster(pool))
+        _compare(judge, about["key"])
+        fields, key = judge.fields | about["fields"], judge.key | about["key"]
+        yield replace(judge, fields=fields, key=key, made=about["made"], engine=OnCluster(pool))
     finally:
         pool.close()
 
@@ -51,16 +53,22 @@ def driver_device(device: str, cluster: Cluster | None) -> str:
     return "cpu" if cluster is not None and device == "auto" else device
 
 
-def _about(detector: Detector) -> Mapping[str, Any]:
-    """Return a worker's identity, without what differs between two processes anyway."""
+def _about(named: bool, detector: Detector) -> dict[str, Any]:
+    """Return a worker's identity, without what differs between two processes anyway.
+
+    An object that was sent to the worker (not `named`) is the driver's, and only its hash can differ there.
+    """
     judge = identify_judge(detector)
-    return {"fields": judge.fields, "key": {k: v for k, v in judge.key.items() if k != CALL}, "made": judge.made}
+    other = {CALL} if named else {CALL, "weights", "code"}
+    fields, key = ({k: v for k, v in held.items() if k not in other} for held in (judge.fields, judge.key))
+    return {"fields": fields, "key": key, "made": judge.made}
 
 
-def _compare(judge: Judge, about: Mapping[str, Any]) -> None:
-    differing = [name for name in SAME if judge.key[name] != about["key"].get(name)]
+def _compare(judge: Judge, key: Mapping[str, str]) -> None:
+    """Raise MachineError if the workers' detector is not this one."""
+    differing = [name for name in SAME if name in key and judge.key[name] != key[name]]
     if differing:
-        told = ", ".join(f"{name} {about['key'].get(name)} and not {judge.key[name]}" for name in differing)
+        told = ", ".join(f"{name} {key[name]} and not {judge.key[name]}" for name in differing)
         raise MachineError(
             f"detector '{judge.name}' is another one for the workers of Ray ({told}): all machines need the same files"
         )

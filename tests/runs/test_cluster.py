@@ -239,28 +239,34 @@ def test_a_driver_that_is_killed_goes_on(bright: str, squares: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_a_lost_machine_is_made_up_for(bright: str, tmp_path: Path) -> None:
-    """Three machines, of which two leave; each is a real raylet with processes of its own."""
+    """Four machines, of which two leave; each is a real raylet with processes of its own."""
     program = f"""
 import threading, time, pathlib, sys
 from ray.cluster_utils import Cluster
 import m2f2bench
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
-nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-held = pathlib.Path({str(tmp_path)!r}, "two", "bright.Bright--synthetic--frame--limit100", "predictions.partial.jsonl")
+nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
+held = pathlib.Path({str(tmp_path)!r}, "two", "bright.Bright--synthetic--frame--limit150", "predictions.partial.jsonl")
 def leave():
-    for node in nodes:
+    left = 0
+    while left < 2:
+        node = nodes.pop()
         seen = held.read_bytes().count(b"\\n") if held.exists() else 0
         while not (held.exists() and held.read_bytes().count(b"\\n") >= seen + 12):
             time.sleep(.05)
-        cluster.remove_node(node, allow_graceful=False)
+        try:
+            cluster.remove_node(node, allow_graceful=False)
+        except ValueError:  # the driver hangs on that one
+            continue
+        left += 1
         print("left", held.read_bytes().count(b"\\n"), flush=True)
 threading.Thread(target=leave, daemon=True).start()
-how = dict(detectors={f"{bright}:Bright"!r}, datasets="synthetic", limit=100, batch_size=2)
+how = dict(detectors={f"{bright}:Bright"!r}, datasets="synthetic", limit=150, batch_size=2)
 m2f2bench.run(**how, out={str(tmp_path / "two")!r}, engine="ray", workers=3, address=cluster.address)
 cluster.shutdown()
 """
     pytest.importorskip("ray")
-    how: dict[str, Any] = {"detectors": f"{bright}:Bright", "datasets": "synthetic", "limit": 100, "batch_size": 2}
+    how: dict[str, Any] = {"detectors": f"{bright}:Bright", "datasets": "synthetic", "limit": 150, "batch_size": 2}
     m2f2bench.run(**how, out=tmp_path / "one")
     environment = {**os.environ, "CLUSTER_WAIT": "0.1", "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run(
@@ -340,7 +346,7 @@ def test_all_workers_find_a_place(held: list[tuple[int, int]], wanted: int, each
         return
     room = 0
     for cpu, gpu in held:
-        fit = [most // own + 1e-9 for most, own in ((cpu, cpus), (gpu, gpus)) if own]
+        fit = [most / own + 1e-9 for most, own in ((cpu, cpus), (gpu, gpus)) if own]
         room += int(min(fit)) if fit and (gpu or not gpus) else 0
     assert 1 <= workers <= (wanted or workers)
     assert room >= workers or not cpus

@@ -196,7 +196,10 @@ class Pool(Generic[S]):
         self, left: deque[_Group[Any]] | None = None, lost: dict[int, tuple[int, int]] | None = None
     ) -> Iterator[list[Any]]:
         """Wait for what comes first, and return what is finished by it."""
-        ready, _ = self.ray.wait([*self._starting, *self._running], num_returns=1, timeout=PATIENCE)
+        try:
+            ready, _ = self.ray.wait([*self._starting, *self._running], num_returns=1, timeout=PATIENCE)
+        except self.ray.exceptions.RayError as error:
+            raise MachineError(f"the Ray cluster is lost ({_short(error)}): repeat the command to go on") from None
         if not ready:
             self._complain()
             return iter(())
@@ -212,7 +215,7 @@ class Pool(Generic[S]):
         try:
             about, said = self.ray.get(begun)
         except self.ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
+            raise _cause(error) from (None if isinstance(error.cause, M2F2BenchError) else error)
         except self.ray.exceptions.RayError as error:
             self._unstarted += 1
             if self._unstarted >= MOST_LOST:
@@ -239,7 +242,7 @@ class Pool(Generic[S]):
                 raise MachineError(f"a worker of Ray ended with {len(piece.found)} of {n} results") from None
             return
         except self.ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
+            raise _cause(error) from (None if isinstance(error.cause, M2F2BenchError) else error)
         except self.ray.exceptions.RayError as error:
             del self._running[call]
             self._lose(piece, error, left, lost)
@@ -301,8 +304,7 @@ def _pickled(value: Any) -> bytes:
 
 def _cause(error: Any) -> BaseException:
     """Return the exception that a worker raised."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, Exception) else MachineError(f"a worker of Ray failed: {_short(error)}")
+    return error.cause if isinstance(error.cause, Exception) else MachineError(f"a worker failed: {_short(error)}")
 
 
 def _short(error: BaseException) -> str:

@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make_frames(folder / "frames", MANY)
-        network, rows, first = make_lite0(folder / "lite0"), [], 0.0
+        network, rows, first, rate = make_lite0(folder / "lite0"), [], 0.0, 0.0
         for name, count in BY.items():
             words: list[object] = ["--engine", "ray", "--workers", count] if count else []
             threads = 1 if count else os.cpu_count() or 1
@@ -53,6 +53,8 @@ def main() -> None:
                 }
             )
         report(rows)
+        if len(BY) == 3 and rate / first < ASKED:
+            raise SystemExit(f"two workers judge {rate / first:.2f} times as fast as one; asked: {ASKED}")
 
 
 if __name__ == "__main__":

@@ -101,8 +101,15 @@ def test_an_answer_never_depends_on_what_is_asked_with_it(at_once: int, torn: bo
     own.questions_at_once, alone.questions_at_once = at_once, 0
     found = rows(own, data)
     assert found == rows(alone, data)
-    pairs = [sum(call) for call in own.seen]
-    assert all(n >= at_once for n in pairs[:-1]) and all(n < max(1, at_once) + 3 for n in pairs)
+    called, planned = [0], 0
+    for (
+        one
+    ) in found:  # an unreadable picture has its place in a group, so that groups are the same wherever they are asked
+        planned += len(one)
+        called[-1] += len(one) * (one[0].status == "ok")
+        if planned >= at_once:
+            called, planned = [*called, 0], 0
+    assert [sum(call) for call in own.seen] == [n for n in called if n]
     assert {(row.status, row.message) for row in found[3]} >= ({("unreadable", "torn")} if torn else {("ok", "")})
 
 

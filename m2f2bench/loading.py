@@ -25,6 +25,7 @@ from .cards.models import (
 )
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .core.arguments import checked
+from .core.arithmetic import PRECISIONS
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.files import user_path
 from .core.guests import guest
@@ -260,8 +261,8 @@ def detector_to_train(file: str | Path, kind: str | Path | DetectorCard) -> Dete
     return card.model_copy(update={**values, "weights": None})
 
 
-def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> Detector:
-    """Build a detector; its card is in `.card`.
+def load_detector(reference: str | DetectorCard | Any, device: str = "auto", precision: str | None = None) -> Detector:
+    """Build a detector; its card is in `.card`. It judges in `precision`, None: that of its card.
 
     `reference` is a card's name or path, a folder with `card.yaml`, a backend, `file.py:Class`, a card, or an object
     with `predict(images) -> scores`.
@@ -272,6 +273,10 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto") -> 
     else:
         card, detector = wrap_object(reference)
     detector.card = card
+    if wanted := precision or card.precision:
+        if wanted not in PRECISIONS:
+            raise CardError(f"precision {wanted}{near(wanted, PRECISIONS)}")
+        detector.compute_in(wanted)
     return detector
 
 

@@ -80,6 +80,8 @@ class DetectorCard(Card):
     """For `weights` of others: which of two outputs is fake. With one output, 0 says that it is the logit of real."""
     input: InputSettings = InputSettings()
     """How an image becomes the network's input."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None
+    """Arithmetic in which a torch network judges, unless `--precision` chooses another; None: as the backend does."""
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
@@ -107,8 +109,9 @@ class DetectorCard(Card):
         values: dict[str, Any] = handler(self)
         if not values.get("training_people", True):
             del values["training_people"]
-        if values.get("fake_class", 0) is None:
-            del values["fake_class"]
+        for key in ("fake_class", "precision"):
+            if values.get(key, 0) is None:
+                del values[key]
         return values
 
 

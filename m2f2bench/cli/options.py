@@ -109,6 +109,10 @@ EngineOption = Annotated[
 WorkersOption = Annotated[
     int, Option(min=0, help="Decoding threads; with --engine ray the processes that judge. 0: as many as fit.")
 ]
+PrecisionOption = Annotated[
+    str | None,
+    Option(metavar="fp32|tf32|bf16|fp16", help="Arithmetic of torch networks. Default: that of the detector's card."),
+]
 GPUsOption = Annotated[float | None, Option(help="GPUs of each worker of --engine ray, or a share of one.")]
 AddressOption = Annotated[
     str | None, Option(metavar="HOST:PORT", help="The Ray cluster. Default: RAY_ADDRESS, or a new one on this machine.")

@@ -29,6 +29,7 @@ from .options import (
     FinderOption,
     GPUsOption,
     JsonOption,
+    PrecisionOption,
     ProtocolNamed,
     RedrawOption,
     SignaturesOption,
@@ -77,6 +78,7 @@ def run(
         str | None, Option(metavar="K/N", help="Judge part K of N, in whole videos; run without it scores all parts.")
     ] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     signatures: SignaturesOption = None,
     redraw: RedrawOption = False,
     cards: CardsOption = None,
@@ -114,6 +116,7 @@ def run(
         engine=engine,
         gpus_per_worker=gpus_per_worker,
         address=address,
+        precision=precision,
     )
     if shard is not None:
         say(f"shard {shard} is judged, in {folder}: when all are, the same command without --shard scores them")
@@ -238,6 +241,7 @@ def localize(
     gpus_per_worker: GPUsOption = None,
     address: AddressOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     redraw: RedrawOption = False,
     cards: CardsOption = None,
     data: DataOption = None,
@@ -249,6 +253,7 @@ def localize(
     require_report_ending(out)
     more: dict[str, Any] = {"split": split, "limit": limit, "device": device, "cam": cam, "cam_layer": cam_layer}
     more |= {"engine": engine, "workers": workers, "gpus_per_worker": gpus_per_worker, "address": address}
+    more["precision"] = precision
     (judge,) = given([detector], kind, fake_class, trust)
     report: Any
     if faithfulness:

@@ -85,7 +85,7 @@ class Worker:
 
         make, about = cloudpickle.loads(made)
         self.state = make()
-        return about(self.state), self._new()
+        return about(self.state), [one for one in self._new() if one[0] >= logging.WARNING]
 
     def work(
         self, number: int, held: Sequence[Any], items: Sequence[Any], start: int
@@ -109,7 +109,7 @@ class _Told(logging.Handler):
     """Keeps what a worker logs, for the driver to log it."""
 
     def __init__(self, kept: deque[tuple[int, str]]) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:

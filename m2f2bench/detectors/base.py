@@ -76,6 +76,15 @@ class Detector(abc.ABC):
         with exact_fp32(self.precision):
             return self.forward([self.prepare(image) for image in images], names)
 
+    def compute_in(self, precision: str) -> None:
+        """Judge in one of `arithmetic.PRECISIONS` from now on, if this class can; here it cannot, which is logged."""
+        if precision != "fp32":
+            log.warning("detector '%s' has an arithmetic of its own: %s does not change it", self.card.name, precision)
+
+    def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
+        """Return what `forward` returns in fp32; None if it computes so anyway, or in an arithmetic of its own."""
+        return None
+
     def unwrapped(self) -> Any:
         """Return the object whose code and attributes decide the scores: here the detector itself."""
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from torch import nn
 
 from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
-from ..core.arithmetic import exact_fp32
+from ..core.arithmetic import computing, why_not
 from ..core.errors import DetectorError
 from ..training.device import channels_last, own_draws, pick_device
 from ..training.job import FitReport, TrainingJob
@@ -127,6 +128,9 @@ class NetworkDetector(Trainable):
     overrides `fit` or `from_card`.
     """
 
+    arithmetic = "fp32"
+    """How the network computes; `precision` also says in which arithmetic its parts are."""
+
     @classmethod
     def build(cls, *args: Any, **options: Any) -> nn.Module:
         """Return the network before training; its parameters are the options of the detector's card."""
@@ -155,6 +159,27 @@ class NetworkDetector(Trainable):
         self.normalise = Normalise(settings, reuse=True)
         self.preprocessing = str(settings)
 
+    def compute_in(self, precision: str) -> None:
+        """See `Detector.compute_in`. Raises DetectorError for a precision that the device does not have."""
+        if why := why_not(precision, self.device.type):
+            raise DetectorError(f"detector '{self.card.name}': precision {why}")
+        self.arithmetic = self.precision = precision
+
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the network computes in the detector's precision."""
+        return computing(self.arithmetic, self.device.type)
+
+    def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
+        """See `Detector.in_fp32`."""
+        own = self.arithmetic
+        if own == "fp32":
+            return None
+        self.arithmetic = "fp32"
+        try:
+            return self.forward(batch, ids)
+        finally:
+            self.arithmetic = own
+
     def prepare(self, image: Image) -> npt.NDArray[np.uint8]:
         """Return the image resized to the network's input, uint8 [S, S, 3]."""
         return resize(image, self.settings)
@@ -164,12 +189,11 @@ class NetworkDetector(Trainable):
         scores: Floats = torch.sigmoid(torch.from_numpy(self.logits(batch))).numpy()
         return scores
 
-    @exact_fp32()
     def logits(self, batch: Sequence[Any]) -> Floats:
-        """Return logits of fake, float64 [B], computed in fp32, for images as `prepare` returns them."""
+        """Return logits of fake, float64 [B], computed in `precision`, for images as `prepare` returns them."""
         if not batch:
             return np.zeros(0)
-        with torch.inference_mode():
+        with self.computing(), torch.inference_mode():
             images = torch.from_numpy(np.stack(batch)).to(self.device)
             found: Floats = self.model(self.normalise(images)).reshape(len(batch)).double().cpu().numpy()
         return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..cards.models import DetectorCard
 from ..cards.registry import loading_here
@@ -23,9 +23,27 @@ SAME = ("detector", "weights", "code", "preprocessing")
 """Parts of a detector's key that workers share with this process; device and versions may be theirs."""
 
 
+class How(NamedTuple):
+    """How a command wants its detectors made; see `mapping_detector`."""
+
+    device: str
+    cam: str = ""
+    layer: str = ""
+    precision: str | None = None
+
+    def here(self, cluster: Cluster | None) -> How:
+        """Return how this process makes its own: beside workers `auto` is the CPU, in the precision of the card."""
+        if cluster is None:
+            return self
+        return self._replace(device="cpu" if self.device == "auto" else self.device, precision=None)
+
+
 @contextlib.contextmanager
 def judging(
-    detector: Detector, reference: str | DetectorCard | Any, device: str, cam: str, layer: str, cluster: Cluster | None
+    detector: Detector,
+    reference: str | DetectorCard | Any,
+    how: How,
+    cluster: Cluster | None,
 ) -> Iterator[Judge]:
     """Identify a detector that was made by `mapping_detector`; with a cluster, workers make it, too, and judge.
 
@@ -36,7 +54,7 @@ def judging(
     if cluster is None:
         yield judge
         return
-    make = partial(mapping_detector, reference, device, cam, layer)
+    make = partial(mapping_detector, reference, *how)
     named = isinstance(reference, (str, Path, DetectorCard))
     pool = Pool(cluster, make, partial(_about, named), loading_here())
     try:
@@ -46,11 +64,6 @@ def judging(
         yield replace(judge, fields=fields, key=key, made=about["made"], engine=OnCluster(pool))
     finally:
         pool.close()
-
-
-def driver_device(device: str, cluster: Cluster | None) -> str:
-    """Return the device of this process's own detector: beside workers on GPUs, `auto` is the CPU."""
-    return "cpu" if cluster is not None and device == "auto" else device
 
 
 def _about(named: bool, detector: Detector) -> dict[str, Any]:

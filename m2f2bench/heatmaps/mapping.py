@@ -38,14 +38,16 @@ TRIAL = (224, 224)
 """Height and width in pixels of the grey picture that a detector must map before any work is done."""
 
 
-def mapping_detector(detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "") -> Detector:
+def mapping_detector(
+    detector: str | DetectorCard | Any, device: str, cam: str = "", layer: str = "", precision: str | None = None
+) -> Detector:
     """Return the named detector, with class activation maps instead of its own if `cam` is a method.
 
     Raises DetectorError where `detectors.cam.CamDetector` does, and for a layer without a method.
     """
     if layer and not cam:
         raise DetectorError(f"--cam-layer {layer} needs a method: give --cam too, such as --cam gradcam")
-    judge = load_detector(detector, device)
+    judge = load_detector(detector, device, precision)
     if not cam:
         return judge
     from ..detectors.cam import CamDetector

@@ -23,7 +23,7 @@ from ..results.signature import detector_fields
 from . import faithfulness_report, localization_report
 from .faithfulness_report import Faithfulness
 from .held import HeldMaps
-from .judging import driver_device, judging
+from .judging import How, judging
 from .localization_report import Localization
 from .mapping import HeatMapper, MapTest, MaskTest, mapping_detector
 from .pixels import PixelTest, settings_of
@@ -116,6 +116,7 @@ def localize(
     workers: int = 0,
     gpus_per_worker: float | None = None,
     address: str | None = None,
+    precision: str | None = None,
 ) -> Localization:
     """Compare a detector's heat maps, or maps in memory, with a dataset's true masks.
 
@@ -128,9 +129,9 @@ def localize(
     paired. Real frames have no mask: the mean map values of real and fake frames are compared. A fake whose map is
     missing, zero everywhere, or not over the mask counts as `SILENT` says, so that all rows of a table are over the
     same frames. `limit` takes that many frames, evenly spread. `cam` replaces the detector's own maps by class
-    activation maps (`gradcam`, …; see detectors.cam). `engine="ray"` maps with the workers of a cluster, see `run`.
-    Raises DataError for a dataset without masks or a mask of another size than its image, DetectorError for a detector
-    without heat maps.
+    activation maps (`gradcam`, …; see detectors.cam). `engine="ray"` maps with the workers of a cluster, and
+    `precision` is the arithmetic, see `run`. Raises DataError for a dataset without masks or a mask of another size
+    than its image, DetectorError for a detector without heat maps.
     """
     rules = HeatMapRules(task="heatmaps", measure="masks", metrics=MASK_METRICS, bootstrap=_settings(bootstrap))
     cluster = cluster_of(engine, workers, gpus_per_worker, address)
@@ -139,7 +140,8 @@ def localize(
             raise DataError("cam makes a detector's maps, and maps are given: leave it out")
         rows, origin = _map_held(rules, detector, name, dataset, split, limit, batch_size)
         return localization_report.summarise(rows, origin)
-    rows, origin = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer, cluster)
+    how = How(device, cam, cam_layer, precision)
+    rows, origin = map_dataset(rules, detector, dataset, split, limit, batch_size, how, cluster)
     return localization_report.summarise(rows, origin)
 
 
@@ -149,18 +151,16 @@ def map_dataset(
     dataset: str | DatasetCard | Adapter,
     split: str,
     limit: int | None,
-    device: str,
     batch_size: int,
-    cam: str,
-    cam_layer: str,
+    how: How,
     cluster: Cluster | None,
 ) -> tuple[list[MappedFrame], Measured]:
     """Return the rows of all planned frames, and their origin."""
     loaded = load_dataset(dataset)
     frames = plan_maps(loaded, rules, split, limit)
-    own = mapping_detector(detector, driver_device(device, cluster), cam, cam_layer)
+    own = mapping_detector(detector, *how.here(cluster))
     mapper = HeatMapper(own)
-    with connected(cluster), judging(own, detector, device, cam, cam_layer, cluster) as judge:
+    with connected(cluster), judging(own, detector, how, cluster) as judge:
         batches = map_frames(judge, mapper, loaded.adapter, frames, rules, batch_size)
         rows = _rows(mapper.name, batches, loaded, len(frames))
     place = {frame.id: number for number, frame in enumerate(frames)}
@@ -218,6 +218,7 @@ def faithfulness(
     workers: int = 0,
     gpus_per_worker: float | None = None,
     address: str | None = None,
+    precision: str | None = None,
 ) -> Faithfulness:
     """Return how a detector's score changes when pixels are replaced in the order of its heat maps; needs no masks.
 
@@ -227,13 +228,14 @@ def faithfulness(
     picture as for overlays; equal values are in a random order from (seed, frame), the same for all makers. A frame
     whose map is missing or zero everywhere counts as with the random control. `limit` takes that many frames, evenly
     spread; `cam` replaces the detector's own maps by class activation maps; `engine="ray"` judges with the workers of a
-    cluster, see `run`. Raises DetectorError for a detector without heat maps, DataError if the split is missing or
-    empty, if `steps < 2`, or if `area` is not in (0, 1).
+    cluster, and `precision` is the arithmetic, see `run`. Raises DetectorError for a detector without heat maps,
+    DataError if the split is missing or empty, if `steps < 2`, or if `area` is not in (0, 1).
     """
     if steps < 2 or not 0.0 < area < 1.0:
         raise DataError(f"{steps} steps and an area of {area:g}: give at least 2 steps and an area between 0 and 1")
     given: dict[str, Any] = {"steps": steps, "area": area, "fills": FILLS, "metrics": FAITHFULNESS_METRICS}
     rules = HeatMapRules(task="heatmaps", measure="faithfulness", bootstrap=_settings(bootstrap), **given)
     cluster = cluster_of(engine, workers, gpus_per_worker, address)
-    rows, origin = map_dataset(rules, detector, dataset, split, limit, device, batch_size, cam, cam_layer, cluster)
+    how = How(device, cam, cam_layer, precision)
+    rows, origin = map_dataset(rules, detector, dataset, split, limit, batch_size, how, cluster)
     return faithfulness_report.summarise(rows, origin, settings_of(rules).fields, sum(row.passes for row in rows))

@@ -92,14 +92,16 @@ def predict(
     batch_size: int = 32,
     workers: int = 0,
     first: bool = True,
+    shift: bool = False,
 ) -> Iterator[list[Prediction]]:
     """Judge frames and yield their rows in order, one list a batch.
 
     A frame that cannot be read, or on which the detector raises or gives a non-finite score, becomes a row with a
     status. Raises DetectorError for scores outside [0, 1], for a wrong number of scores, and where the detector
     fails on every frame of the first batch (not if these are not the `first` frames of a run), and MachineError for
-    what is the machine's fault. `workers` threads decode
-    ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that memory stays flat.
+    what is the machine's fault. With `shift` it is logged how far P(fake) of the first batch is from that in fp32.
+    `workers` threads decode ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that
+    memory stays flat.
     """
     ahead = frames_ahead(
         adapter, frames, count=2 * batch_size, threads=workers, prepare=detector.prepare, who=f"detector '{name}'"
@@ -113,8 +115,24 @@ def predict(
                 f"detector '{name}' failed on all of the first {len(rows)} frames, first on "
                 f"'{rows[0].frame}': {rows[0].message}"
             )
-        succeeded = succeeded or len(failures) < len(rows)
+        if shift:
+            _tell_shift(name, detector, batch, rows)
+        succeeded, shift = succeeded or len(failures) < len(rows), False
         yield rows
+
+
+def _tell_shift(name: str, detector: Detector, batch: Sequence[Loaded], rows: Sequence[Prediction]) -> None:
+    """Log how far P(fake) of a batch is from that in fp32, if the detector judges otherwise."""
+    scored = [(item, row.score) for item, row in zip(batch, rows, strict=True) if row.score is not None]
+    try:
+        exact = detector.in_fp32([item.prepared for item, _ in scored], [item.frame.id for item, _ in scored])
+    except Exception as error:  # such as too little memory: the rows are there
+        log.warning("%s: P(fake) could not be computed in fp32, too: %s", name, first_line(error))
+        return
+    if exact is not None and scored:
+        moved = [abs(float(one) - score) for one, (_, score) in zip(exact, scored, strict=True)]
+        told = (name, detector.precision, max(moved), sum(moved) / len(moved), len(moved))
+        log.info("%s: in %s P(fake) moves by at most %.2g, on average %.2g, on the first %d frames", *told)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +146,8 @@ class Predicting:
 
     def __call__(self, detector: Detector, frames: Sequence[Frame], start: int) -> Iterator[list[Prediction]]:
         """Judge frames, before which there are `start` others."""
-        return predict(self.name, detector, self.adapter, frames, self.batch_size, self.workers, first=start == 0)
+        how = (self.batch_size, self.workers, start == 0, start == 0)
+        return predict(self.name, detector, self.adapter, frames, *how)
 
     def groups(self, frames: Sequence[Frame]) -> list[Sequence[Frame]]:
         """Return the frames by batch."""

@@ -25,7 +25,7 @@ from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted
-from ..heatmaps.judging import driver_device, judging
+from ..heatmaps.judging import How, judging
 from ..heatmaps.mapping import mapping_detector
 from ..loading import any_protocol, detector_card, load_dataset, load_leaderboard
 from ..results.result import Result
@@ -118,6 +118,7 @@ def run(
     engine: str = "local",
     gpus_per_worker: float | None = None,
     address: str | None = None,
+    precision: str | None = None,
 ) -> Results:
     """Judge datasets with detectors under protocols and write one folder a run under `out`.
 
@@ -142,6 +143,9 @@ def run(
     that judge, each with the detector, on the Ray cluster at `address` (None: the one of RAY_ADDRESS, or a new one on
     this machine); 0 is one for each GPU or, without any, each core. `gpus_per_worker` are the GPUs of each, or a share
     of one. The results are those of one process, whichever workers are lost on the way.
+
+    `precision` is the arithmetic of torch networks: fp32, which is exact, tf32 (NVIDIA GPUs), bf16 or fp16; None: that
+    of a detector's card. It is in the signature, and how far it moves P(fake) on the first batch is logged.
     """
     chosen, places, rules = _as_list(detectors), _as_list(datasets), _as_list(protocols)
     several = any(map(is_pattern, chosen))
@@ -172,6 +176,7 @@ def run(
     trained = _train_first(card, chosen, folder, device, cropped, part) if card else {}
     if card:
         log.info("%s: judging with %d detectors, %d runs each", card.name, len(chosen), len(jobs))
+    how = How(device, cam, cam_layer, precision)
     settings = Settings(batch_size, 0 if cluster else workers, export, part)
     results = Results(card=card, seeds=several or (card is not None and any(step.seeds for step in card.train)))
     prepared = [[] if part else job.prepare(folder, settings) for job in jobs]
@@ -179,12 +184,12 @@ def run(
     failed: list[NothingJudged] = []
     with connected(cluster):
         for reference in [own for one in chosen for own in trained.get(str(one), [one])]:
-            detector = mapping_detector(reference, driver_device(device, cluster), cam, cam_layer)
+            detector = mapping_detector(reference, *how.here(cluster))
             if detector.card.name in names:
                 raise CardError(f"two detectors are named '{detector.card.name}': rename one card, or run them apart")
             names.add(detector.card.name)
             _tell_shared(detector.card, jobs)
-            with judging(detector, reference, device, cam, cam_layer, cluster) as judge:
+            with judging(detector, reference, how, cluster) as judge:
                 for job, known in zip(jobs, prepared, strict=True):
                     try:
                         results.add_all(job.run(judge, folder, settings, [result for result, _ in known]))

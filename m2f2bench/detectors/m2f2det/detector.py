@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from ...cards.models import DetectorCard, validate
-from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError, first_line, near
 from ...training.device import own_draws
 from ...training.job import FitReport, TrainingJob, finished_report
@@ -75,12 +74,20 @@ class M2F2Detector(NetworkDetector, Localizer):
             network = _learning(job)
         return fit_network(job, network)
 
-    @exact_fp32()
+    def compute_in(self, precision: str) -> None:
+        """See `Detector.compute_in`; 16 bits reach a frozen image tower, too."""
+        before = self.precision
+        super().compute_in(precision)
+        if isinstance(self.model, PaperNetwork):
+            self.model.exact_tower = precision == "fp32"
+        if before != "fp32":  # parts of it are in another arithmetic by its card
+            self.precision = before if precision == "fp32" else f"{precision}+{before}"
+
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Return the forgery attention map M_b, float32 [B, n, n]. Raises DetectorError if the network has no map."""
         prepared = torch.from_numpy(np.stack([self.prepare(image) for image in images]))
         draw = getattr(self.model, "heatmap", None)  # released-detector has no map
-        with torch.inference_mode():  # as in `forward`: both write into one buffer
+        with self.computing(), torch.inference_mode():  # as in `forward`: both write into one buffer
             found = None if draw is None else draw(self.normalise(prepared.to(self.device)))
         if found is None:
             raise DetectorError(f"detector '{self.card.name}' has no heat maps: its network has no map weighting")

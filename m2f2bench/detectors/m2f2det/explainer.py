@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from ...cards.models import DetectorCard
-from ...core.arithmetic import exact_fp32
+from ...core.arithmetic import TF32
 from ...core.errors import DetectorError
 from ...core.records import Reply
 from ...training.job import FitReport, TrainingJob
@@ -197,11 +198,18 @@ class M2F2Explainer(M2F2Detector, Explainer):
         said = self.explainer.before(question, fake)
         return prompter.question(question, said, BEGINNINGS[verdict_of(fake)] if self.verdict_by == "detector" else "")
 
-    @exact_fp32()
+    def compute_in(self, precision: str) -> None:
+        """See `Detector.compute_in`; an LLM that is not quantised computes so, too."""
+        super().compute_in(precision)
+        llm = self.explainer.llm
+        if self.explainer.stage and precision != TF32 and not llm.quantise:
+            self.explainer = self.explainer.model_copy(update={"llm": llm.model_copy(update={"dtype": precision})})
+            self.precision = re.sub(r"llm-\w+", f"llm-{precision}", self.precision)
+
     def encode(self, images: Sequence[Image]) -> Encoded:
         """Return scores and the LLM's image tokens for RGB uint8 images [H, W, 3], on the device."""
         parts = []
-        with torch.inference_mode():
+        with self.computing(), torch.inference_mode():
             for start in range(0, len(images), ENCODED_TOGETHER):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
                 pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))

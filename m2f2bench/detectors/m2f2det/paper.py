@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -233,17 +234,23 @@ class PaperNetwork(nn.Module):
             self.project_cnn = projection(encoder.out_channels, width)
             self.vision_scale = nn.Parameter(torch.tensor(1.0))
             self.head = Head(3 * width)
+        self.exact_tower = True
+        """Whether a frozen tower computes in its own precision whatever the rest does."""
         self.look: Callable[[torch.Tensor], Features] = self.features
         """Function from images to the tower's features; in training, it can be a feature cache."""
         self.text: torch.Tensor | None = None
         """g^T, if it is the same for all images and `fold_prompt` has computed it."""
 
     def features(self, pixels: torch.Tensor, penultimate: bool = False) -> Features:
-        """Return the tower's features of normalised images [B, 3, S, S]; autocast does not affect a frozen one."""
-        if not self.options.train_vision:
-            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                return self.images.look(pixels, penultimate)
-        return self.images.look(pixels, penultimate)
+        """Return the tower's features of normalised images [B, 3, S, S].
+
+        Autocast does not affect a frozen tower, unless `exact_tower` is off.
+        """
+        if self.options.train_vision:
+            return self.images.look(pixels, penultimate)
+        exact = torch.autocast(pixels.device.type, enabled=False) if self.exact_tower else contextlib.nullcontext()
+        with torch.no_grad(), exact:
+            return self.images.look(pixels, penultimate)
 
     def judge(self, pixels: torch.Tensor) -> Judgement:
         """Return all outputs for normalised images [B, 3, S, S]."""

@@ -1,0 +1,121 @@
+"""Precision in which torch networks judge: what is computed, what is refused, and what the user is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy_explainer import detector_folder, stages
+from toy_m2f2det import pixels, toy_network
+from toy_questions import Faces
+
+from m2f2bench.cards.models import DetectorCard
+from m2f2bench.cards.settings import InputSettings
+from m2f2bench.core.arithmetic import computing
+from m2f2bench.core.errors import DetectorError
+from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
+from m2f2bench.detectors.network import NetworkDetector
+from m2f2bench.loading import load_detector
+
+PICTURES = [np.random.default_rng(number).integers(0, 256, (24, 24, 3)).astype(np.uint8) for number in range(6)]
+SETTINGS = InputSettings(size=24, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 1))
+
+
+def small_detector() -> NetworkDetector:
+    detector = NetworkDetector(small_network(), SETTINGS, "cpu", "fixed")
+    detector.card = DetectorCard(name="small", backend="constant")
+    return detector
+
+
+def test_bf16_is_autocast_and_fp32_stays_exact() -> None:
+    model = small_network().eval()
+    given = torch.from_numpy(np.stack(PICTURES)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    with torch.no_grad():
+        exact = torch.sigmoid(model(given)[:, 0].double()).numpy()
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = torch.sigmoid(model(given)[:, 0].double()).numpy()
+    detector = small_detector()
+    assert detector.in_fp32(PICTURES, []) is None
+    assert np.allclose(detector.predict(PICTURES), exact, atol=1e-6)
+    detector.compute_in("bf16")
+    assert detector.precision == "bf16"
+    assert np.allclose(detector.predict(PICTURES), coarse, atol=2e-3) and abs(coarse - exact).max() > 1e-4
+    again = detector.in_fp32(PICTURES, [])
+    assert again is not None and np.allclose(again, exact, atol=1e-6)
+    assert np.array_equal(detector.predict(PICTURES), detector.predict(PICTURES)) and detector.arithmetic == "bf16"
+    detector.compute_in("fp32")
+    assert np.allclose(detector.predict(PICTURES), exact, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+def test_what_a_cpu_does_not_compute_is_one_line(precision: str) -> None:
+    detector = small_detector()
+    with pytest.raises(DetectorError, match=f"detector 'small': precision {precision} needs a GPU: take fp32 or bf16"):
+        detector.compute_in(precision)
+    assert detector.precision == detector.arithmetic == "fp32"
+
+
+def test_tf32_is_set_while_computing_and_the_users_setting_comes_back() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    with computing("tf32", "cuda"):
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+
+
+def test_16_bits_reach_a_frozen_image_tower() -> None:
+    network = toy_network()
+    seen: list[torch.dtype] = []
+    for module in network.clip.vision_model.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(lambda _, given, out: seen.append(out.dtype))
+    for exact in (True, False):
+        network.exact_tower = exact
+        seen.clear()
+        with torch.no_grad(), computing("bf16", "cpu"):
+            network.judge(pixels(2))
+        assert set(seen) == {torch.float32 if exact else torch.bfloat16}
+
+
+def test_a_run_says_its_precision_and_keeps_it_apart(tmp_path: Path, cli, one_line) -> None:
+    folder = detector_folder(tmp_path / "toy")
+    words = ["run", "-d", folder, "-s", "synthetic", "--limit", 24, "--batch-size", 8, "--out", tmp_path / "o"]
+    found = cli(*words, "--precision", "bf16", "--json")
+    assert found.status == 0 and '"prec": "bf16"' in found.out
+    assert "toy: in bf16 P(fake) moves by at most " in found.err and "on the first 8 frames" in found.err
+    assert found.err.count("P(fake) moves") == 1
+    assert "holds rows of another run, differing in precision" in one_line(cli(*words))
+    card = folder / "card.yaml"
+    card.write_text(card.read_text() + "precision: bf16\n")
+    assert load_detector(str(folder), "cpu").precision == "bf16"
+    assert cli(*words).status == 0
+    assert load_detector(str(folder), "cpu", "fp32").precision == "fp32"
+    assert "precision half; known: bf16, fp16, fp32, tf32" in one_line(cli(*words, "--precision", "half"))
+
+
+def test_a_detector_with_its_own_arithmetic_says_so(squares: Path, tmp_path: Path, cli) -> None:
+    found = cli("run", "-d", "constant", "-s", squares, "--out", tmp_path / "o", "--precision", "bf16")
+    assert found.status == 0
+    assert "detector 'constant' has an arithmetic of its own: bf16 does not change it" in found.err
+
+
+@pytest.mark.slow
+def test_an_explainer_answers_in_it_too(tmp_path: Path) -> None:
+    folder = stages(tmp_path, Faces())["tune"]
+    answers = {}
+    for precision in ("fp32", "bf16"):
+        explainer = load_detector(str(folder), "cpu", precision)
+        assert isinstance(explainer, M2F2Explainer)
+        assert explainer.precision == ("llm-fp32" if precision == "fp32" else "bf16+llm-bf16")
+        replies = explainer.explain(PICTURES[:3], ["Is it fake?"] * 3)
+        assert all(one.text or one.tokens_out is not None for one in replies)
+        assert explainer.language().model.dtype == (torch.float32 if precision == "fp32" else torch.bfloat16)
+        answers[precision] = [one.score for one in replies]
+    assert answers["fp32"] != answers["bf16"] and np.allclose(answers["fp32"], answers["bf16"], atol=0.05)

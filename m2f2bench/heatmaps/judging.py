@@ -32,18 +32,15 @@ class How(NamedTuple):
     precision: str | None = None
 
     def here(self, cluster: Cluster | None) -> How:
-        """Return how this process makes its own: beside workers `auto` is the CPU, in the precision of the card."""
+        """Return how this process makes its own: beside workers, which judge, `auto` is the CPU, and in fp32."""
         if cluster is None:
             return self
-        return self._replace(device="cpu" if self.device == "auto" else self.device, precision=None)
+        return self._replace(device="cpu" if self.device == "auto" else self.device, precision="fp32")
 
 
 @contextlib.contextmanager
 def judging(
-    detector: Detector,
-    reference: str | DetectorCard | Any,
-    how: How,
-    cluster: Cluster | None,
+    detector: Detector, reference: str | DetectorCard | Any, how: How, cluster: Cluster | None
 ) -> Iterator[Judge]:
     """Identify a detector that was made by `mapping_detector`; with a cluster, workers make it, too, and judge.
 

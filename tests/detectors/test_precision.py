@@ -15,9 +15,11 @@ from toy_questions import Faces
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.arithmetic import computing
+from m2f2bench.core.cluster import Cluster
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.network import NetworkDetector
+from m2f2bench.heatmaps.judging import How
 from m2f2bench.loading import load_detector
 
 PICTURES = [np.random.default_rng(number).integers(0, 256, (24, 24, 3)).astype(np.uint8) for number in range(6)]
@@ -98,6 +100,20 @@ def test_a_run_says_its_precision_and_keeps_it_apart(tmp_path: Path, cli, one_li
     assert cli(*words).status == 0
     assert load_detector(str(folder), "cpu", "fp32").precision == "fp32"
     assert "precision half; known: bf16, fp16, fp32, tf32" in one_line(cli(*words, "--precision", "half"))
+
+
+@pytest.mark.slow
+def test_workers_judge_in_it_and_this_process_need_not_have_it(tmp_path: Path, cli) -> None:
+    pytest.importorskip("ray")
+    folder = detector_folder(tmp_path / "toy")
+    words = ["run", "-d", folder, "-s", "synthetic", "--limit", 24, "--batch-size", 8, "--precision", "bf16"]
+    assert cli(*words, "--out", tmp_path / "one").status == 0
+    found = cli(*words, "--out", tmp_path / "two", "--engine", "ray", "--workers", 1)
+    assert found.status == 0 and found.err.count("toy: in bf16 P(fake) moves by at most ") == 1
+    one, two = (tmp_path / name / "toy--synthetic--frame--limit24" / "result.json" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes() and '"prec": "bf16"' in one.read_text()
+    assert How("auto", precision="fp16").here(Cluster()) == How("cpu", precision="fp32")
+    assert How("auto", precision="fp16").here(None).precision == "fp16"
 
 
 def test_a_detector_with_its_own_arithmetic_says_so(squares: Path, tmp_path: Path, cli) -> None:

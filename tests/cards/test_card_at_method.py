@@ -49,7 +49,8 @@ def test_a_card_with_methods(data: Path, reference: str, name: str, methods: set
     assert len({frame.video for frame in frames if not frame.label}) == reals
 
 
-def test_the_card_keeps_its_place_and_counts_what_is_left() -> None:
+def test_the_card_keeps_its_place_and_counts_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2F2BENCH_DATA", str(tmp_path))  # a card needs a place, not its data
     whole = resolve_card("datasets", "dfb-ffpp-c23")
     part = resolve_card("datasets", "dfb-ffpp-c23@Face2Face")
     assert isinstance(whole, DatasetCard) and isinstance(part, DatasetCard)
@@ -58,7 +59,8 @@ def test_the_card_keeps_its_place_and_counts_what_is_left() -> None:
     assert (part.options, whole.options.get("methods")) == ({**whole.options, "methods": ["Face2Face"]}, None)
 
 
-def test_an_option_that_has_the_reals_keeps_them() -> None:
+def test_an_option_that_has_the_reals_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2F2BENCH_DATA", str(tmp_path))  # a card needs a place, not its data
     card = resolve_card("datasets", "ffpp-c40@NeuralTextures")
     assert isinstance(card, DatasetCard) and card.options["methods"] == ["original", "NeuralTextures"]
 

@@ -268,6 +268,8 @@ def test_silence_in_detection_is_what_the_rule_says(drawn: list, level: str, rul
         # At a threshold that is picked for one metric the others are whatever they come out as.
         told = {k: s for k, s in found.items() if not (cut.oracle and at_threshold(k) and k != best_of(cut))}
         no_better(told, other)
+        name = "calibration_debiased"  # an estimate, which need not fall with every answer: it is the very number
+        assert level == "video" or found[name].value == pytest.approx(other[name].value, abs=1e-12)
     assert silent.coverage <= 1.0 == answering.coverage
 
 

@@ -29,7 +29,11 @@ def debiased_calibration_error(g: Tally) -> Floats:
     average for a calibrated detector, and below zero for half of them; its square root compares with the ECE. Equal
     scores are in one bin. Units are taken as independent: frames of one video are not, and make it larger.
     """
-    both = g.curve.real + g.curve.fake
+    # A unit without a score that counts as wrong has the score 1 or 0 here, and the bin of those that gave that score.
+    first = np.flatnonzero(np.diff(g.levels.score, prepend=np.nan) != 0.0)
+    levels = g.levels.score[first]
+    fake = np.add.reduceat(g.curve.fake, first, axis=0)
+    both = np.add.reduceat(g.curve.real, first, axis=0) + fake
     total = both.sum(axis=0)
     place = np.cumsum(both, axis=0) - both / 2.0  # the middle of each level among all units
     bins = np.minimum((BINS * place / np.maximum(total, 1e-9)).astype(np.int64), BINS - 1)
@@ -40,7 +44,7 @@ def debiased_calibration_error(g: Tally) -> Floats:
         return np.diff(np.take_along_axis(sums, starts, axis=0), axis=0)
 
     n = by_bin(both)
-    score, fakes = ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
+    score, fakes = ratio(by_bin(both * levels[:, None]), n), ratio(by_bin(fake), n)
     chance = np.where(n > 1.0, fakes * (1.0 - fakes) / np.maximum(n - 1.0, 1e-9), score * (1.0 - score))
     found = ratio(np.nansum(n * ((score - fakes) ** 2 - chance), axis=0), total)
     return np.asarray(found)

@@ -104,7 +104,7 @@ DeviceOption = Annotated[str, Option("--device", help=f"{DEVICES}.")]
 
 EngineOption = Annotated[
     str,
-    Option(metavar="local|ray", help="ray: judge with the workers of a Ray cluster, or with several of this machine."),
+    Option(metavar="local|ray", help="ray: use the workers of a Ray cluster, or several of this machine."),
 ]
 WorkersOption = Annotated[
     int, Option(min=0, help="Decoding threads; with --engine ray the processes that judge. 0: as many as fit.")

@@ -17,8 +17,9 @@ ENGINES = ("local", "ray")
 """Where a command may judge."""
 OWN_MEMORY = 256 << 20
 """Bytes of the object store of a cluster that is started here: hardly anything lies in it."""
-CARRIED = ("M2F2BENCH_", "HF_", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_")
-"""Beginnings of the names of environment variables that workers on other machines get, too."""
+CARRIED = ("M2F2BENCH_", "HF_HOME", "HF_HUB_", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_")
+"""Beginnings of the names of environment variables that workers on other machines get, too. No token or key: Ray shows
+these to all who may look at the cluster."""
 log = logging.getLogger("m2f2bench")
 
 
@@ -42,13 +43,23 @@ class Cluster:
 
 
 def cluster_of(
-    engine: str, workers: int = 0, gpus_per_worker: float | None = None, address: str | None = None
+    engine: str,
+    workers: int = 0,
+    gpus_per_worker: float | None = None,
+    address: str | None = None,
+    threads: bool = False,
 ) -> Cluster | None:
-    """Return the cluster of the engine ray, None for the engine local. Raises CardError for anything else."""
+    """Return the cluster of the engine ray, None for the engine local.
+
+    Raises CardError for anything else, and for settings of workers without that engine; with `threads` the engine local
+    has a use for `workers`.
+    """
     if engine not in ENGINES:
         raise CardError(f"--engine {engine}{near(engine, ENGINES)}")
     if engine == "ray":
         return Cluster(workers, gpus_per_worker, address or "")
+    if workers and not threads:
+        raise CardError(f"--workers {workers} is for the workers of --engine ray: give that, too")
     if gpus_per_worker is not None or address:
         raise CardError("--gpus-per-worker and --address are for the workers of --engine ray: give that, too")
     return None

@@ -89,6 +89,10 @@ class CamDetector(Detector, Localizer):
         """Return the detector's P(fake), bit for bit."""
         return self.detector.forward(batch, ids)
 
+    def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
+        """See `Detector.in_fp32`."""
+        return self.detector.in_fp32(batch, ids)
+
     def fingerprint(self) -> str:
         """Return the detector's fingerprint."""
         return self.detector.fingerprint()

@@ -129,7 +129,9 @@ class NetworkDetector(Trainable):
     """
 
     arithmetic = "fp32"
-    """How the network computes; `precision` also says in which arithmetic its parts are."""
+    """How the network computes, one of `arithmetic.PRECISIONS`."""
+    parts = ""
+    """Parts that by the card compute otherwise, such as `clip-bf16`, for `precision`."""
 
     @classmethod
     def build(cls, *args: Any, **options: Any) -> nn.Module:
@@ -163,7 +165,10 @@ class NetworkDetector(Trainable):
         """See `Detector.compute_in`. Raises DetectorError for a precision that the device does not have."""
         if why := why_not(precision, self.device.type):
             raise DetectorError(f"detector '{self.card.name}': precision {why}")
-        self.arithmetic = self.precision = precision
+        self.arithmetic = precision
+        self.precision = "+".join(
+            one for one in ("" if precision == "fp32" and self.parts else precision, self.parts) if one
+        )
 
     def computing(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which the network computes in the detector's precision."""

@@ -138,6 +138,8 @@ def localize(
     if isinstance(detector, Mapping):
         if cam or cam_layer:
             raise DataError("cam makes a detector's maps, and maps are given: leave it out")
+        if cluster is not None or precision is not None:
+            raise DataError("engine and precision are a detector's, and maps are given: leave them out")
         rows, origin = _map_held(rules, detector, name, dataset, split, limit, batch_size)
         return localization_report.summarise(rows, origin)
     how = How(device, cam, cam_layer, precision)

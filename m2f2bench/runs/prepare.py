@@ -134,7 +134,7 @@ def prepare(
         raise DataError(f"{frames} frames of a video leave nothing to prepare: give 1 or more, or all")
     if workers < 0:
         raise DataError(f"{workers} processes cannot prepare anything: give 1 or more, or 0 for one per core")
-    cluster = cluster_of(engine, workers, 0.0 if engine == "ray" else None, address)
+    cluster = cluster_of(engine, workers, 0.0 if engine == "ray" else None, address, threads=True)
     wanted = Wanted.of(crop, finder, faces)
     scenes = load_dataset(dataset)
     layout = form_of(form, scenes.card)

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 
 from ..cards.registry import loading_here
 from ..core.cluster import Cluster, connected
-from ..core.errors import FrameError
+from ..core.errors import FrameError, MachineError
 from ..core.files import cannot_write, replacing
 from ..core.records import Frame
 from ..core.workers import Pool
@@ -122,6 +122,10 @@ def _by_workers(
 ) -> Iterator[int]:
     make = partial(_Place, adapter, form, root.resolve())
     with connected(cluster), contextlib.closing(Pool(cluster, make, _Place.about, loading_here())) as pool:
+        key, seen = pool.about()
+        if not seen or key != adapter.key():
+            why = "have other versions of what finds faces" if seen else f"do not see the folder '{root.resolve()}'"
+            raise MachineError(f"the workers of Ray {why}: all machines need the same packages and one disk")
         for (frames,) in pool.each(_Place.make, [[one] for one in parts]):
             yield frames
 

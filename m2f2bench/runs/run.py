@@ -153,7 +153,7 @@ def run(
     if suite is None and not chosen and not places:
         suite = DEFAULT_SUITE
     part = None if shard is None else Shard.parse(shard)
-    cluster = cluster_of(engine, workers, gpus_per_worker, address)
+    cluster = cluster_of(engine, workers, gpus_per_worker, address, threads=True)
     folder = Path(out) if out is not None else Path("runs") / (suite or "run")
     card: LeaderboardCard | None = None
     if suite is not None:

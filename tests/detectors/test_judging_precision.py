@@ -72,6 +72,18 @@ def test_tf32_is_set_while_computing_and_the_users_setting_comes_back() -> None:
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
 
+def test_the_precision_says_what_is_computed_in_whatever_order_it_is_asked(tmp_path: Path) -> None:
+    detector = load_detector(str(detector_folder(tmp_path / "toy")), "cpu")
+    assert isinstance(detector, NetworkDetector) and detector.precision == "fp32"
+    for precision in ("bf16", "fp32", "bf16", "bf16", "fp32"):
+        detector.compute_in(precision)
+        assert detector.precision == detector.arithmetic == precision
+    detector.parts = "clip-bf16"
+    for precision, said in (("bf16", "bf16+clip-bf16"), ("fp32", "clip-bf16"), ("bf16", "bf16+clip-bf16")):
+        detector.compute_in(precision)
+        assert detector.precision == said
+
+
 def test_16_bits_reach_a_frozen_image_tower() -> None:
     network = toy_network()
     seen: list[torch.dtype] = []
@@ -126,12 +138,14 @@ def test_a_detector_with_its_own_arithmetic_says_so(squares: Path, tmp_path: Pat
 def test_an_explainer_answers_in_it_too(tmp_path: Path) -> None:
     folder = stages(tmp_path, Faces())["tune"]
     answers = {}
-    for precision in ("fp32", "bf16"):
-        explainer = load_detector(str(folder), "cpu", precision)
-        assert isinstance(explainer, M2F2Explainer)
+    explainer = load_detector(str(folder), "cpu")
+    assert isinstance(explainer, M2F2Explainer)
+    for precision in ("fp32", "bf16", "fp32"):  # and back
+        explainer.compute_in(precision)
         assert explainer.precision == ("llm-fp32" if precision == "fp32" else "bf16+llm-bf16")
         replies = explainer.explain(PICTURES[:3], ["Is it fake?"] * 3)
         assert all(one.text or one.tokens_out is not None for one in replies)
         assert explainer.language().model.dtype == (torch.float32 if precision == "fp32" else torch.bfloat16)
-        answers[precision] = [one.score for one in replies]
+        found = [one.score for one in replies]
+        assert answers.setdefault(precision, found) == found
     assert answers["fp32"] != answers["bf16"] and np.allclose(answers["fp32"], answers["bf16"], atol=0.05)

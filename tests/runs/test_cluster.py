@@ -21,8 +21,8 @@ from marker_faces import MarkerFinder, write_scenes
 from toy_maps import write_toys
 
 import m2f2bench
-from m2f2bench.core.cluster import Cluster, shares
-from m2f2bench.core.errors import CardError, M2F2BenchError, MachineError
+from m2f2bench.core.cluster import CARRIED, Cluster, shares
+from m2f2bench.core.errors import CardError, DataError, M2F2BenchError, MachineError
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS
 from m2f2bench.runs.prepare import prepare
@@ -141,7 +141,8 @@ def test_preparation_too(ray: Any, tmp_path: Path) -> None:
 def test_workers_killed_at_ten_moments(bright: str, ray: Any, tmp_path: Path) -> None:
     how: dict[str, Any] = {"detectors": f"{bright}:Bright", "datasets": "synthetic", "limit": 150, "batch_size": 2}
     m2f2bench.run(**how, out=tmp_path / "one")
-    draw, killed, over = random.Random(), 0, threading.Event()
+    seed = random.randrange(1 << 32)
+    draw, killed, over = random.Random(seed), 0, threading.Event()
     partial = tmp_path / "two" / "bright.Bright--synthetic--frame--limit150" / "predictions.partial.jsonl"
 
     def kill() -> None:
@@ -160,8 +161,8 @@ def test_workers_killed_at_ten_moments(bright: str, ray: Any, tmp_path: Path) ->
     finally:
         over.set()
         thread.join()
-    assert killed == 10
-    assert alike(tmp_path) >= 2
+    assert killed == 10, seed
+    assert alike(tmp_path) >= 2, seed
 
 
 @pytest.mark.slow
@@ -292,6 +293,18 @@ def test_what_makes_no_workers_is_one_line(
     outcome = cli("run", "-d", "constant", "-s", squares, "--out", tmp_path / "o", *words)
     assert text in one_line(outcome)
     assert not (tmp_path / "o").exists()
+
+
+def test_workers_of_maps_are_refused_without_the_engine(cli, one_line, tmp_path: Path) -> None:
+    outcome = cli("localize", "-d", "constant", "-s", "synthetic", "--workers", 2)
+    assert "--workers 2 is for the workers of --engine ray" in one_line(outcome)
+    with pytest.raises(DataError, match="engine and precision are a detector's, and maps are given"):
+        m2f2bench.localize({}, "synthetic", engine="ray")
+
+
+def test_no_token_is_carried_to_other_machines() -> None:
+    secret = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY")
+    assert not any(name.startswith(CARRIED) for name in secret)
 
 
 def test_without_the_package_the_extra_is_named(

@@ -54,7 +54,8 @@ class M2F2Detector(NetworkDetector, Localizer):
             model, options = load_released(card)
             identity = options.model_dump_json()
         detector = cls(model, card.input, device, file_fingerprint(path, identity, str(card.input)))
-        detector.precision = "clip-bf16" if card.options.get("clip_precision") == "bf16" else "fp32"
+        detector.parts = "clip-bf16" if card.options.get("clip_precision") == "bf16" else ""
+        detector.precision = detector.parts or "fp32"
         return detector
 
     @classmethod
@@ -76,12 +77,9 @@ class M2F2Detector(NetworkDetector, Localizer):
 
     def compute_in(self, precision: str) -> None:
         """See `Detector.compute_in`; 16 bits reach a frozen image tower, too."""
-        before = self.precision
         super().compute_in(precision)
         if isinstance(self.model, PaperNetwork):
             self.model.exact_tower = precision == "fp32"
-        if before != "fp32":  # parts of it are in another arithmetic by its card
-            self.precision = before if precision == "fp32" else f"{precision}+{before}"
 
     def heatmap(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """Return the forgery attention map M_b, float32 [B, n, n]. Raises DetectorError if the network has no map."""

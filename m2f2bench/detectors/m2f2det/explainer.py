@@ -77,7 +77,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer.explainer, explainer.place, explainer.verdict_by = options, card.folder, options.verdict_by
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
-        explainer.precision = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
+        explainer.parts = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
+        explainer.precision = explainer.parts
         explainer.seed = options.generation.seed if options.generation.temperature else None
         explainer._lock, explainer._generator = threading.Lock(), None
         return explainer
@@ -200,11 +201,13 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
     def compute_in(self, precision: str) -> None:
         """See `Detector.compute_in`; an LLM that is not quantised computes so, too."""
-        super().compute_in(precision)
         llm = self.explainer.llm
         if self.explainer.stage and precision != TF32 and not llm.quantise:
             self.explainer = self.explainer.model_copy(update={"llm": llm.model_copy(update={"dtype": precision})})
-            self.precision = re.sub(r"llm-\w+", f"llm-{precision}", self.precision)
+            self.parts = re.sub(r"llm-\w+", f"llm-{precision}", self.parts)
+            with self._lock:
+                self._generator = None  # the LLM is loaded anew
+        super().compute_in(precision)
 
     def encode(self, images: Sequence[Image]) -> Encoded:
         """Return scores and the LLM's image tokens for RGB uint8 images [H, W, 3], on the device."""

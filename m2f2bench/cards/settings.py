@@ -275,8 +275,8 @@ class LoraSettings(Settings):
     """Names of linear layers (`q_proj`); empty: all but the output layer."""
 
 
-QuestionKind = Literal["judge", "blind", "released"]
-"""Of a dataset's questions: real or fake?, neutral ones, M2F2-Det's own."""
+QuestionKind = Literal["judge", "blind", "released", "stated"]
+"""Of a dataset's questions: real or fake?, neutral ones, M2F2-Det's own, those that state the label."""
 TaughtAnswers = Literal["all", "first", "rows"]
 
 
@@ -287,7 +287,9 @@ class StageSettings(Settings):
     """
 
     questions: tuple[QuestionKind, ...] = Field(default=("blind",), min_length=1)
-    """The kinds of questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own)."""
+    """The kinds of questions: `judge` (real or fake?), `blind` (neutral), `released` (M2F2-Det's own), `stated` (the
+    label is in the question: the released ones or, where these ask for a verdict alone, the neutral ones in the words
+    of M2F2-Det's test questions, with the answers in theirs; as for DD-VQA)."""
     answers: TaughtAnswers | dict[QuestionKind, TaughtAnswers] = "all"
     """Each reference answer of a question is an example, or only the first; `rows`: as often as in the dataset's own
     training file, as M2F2-Det's 9,252 released judgements, which repeat the questions of an image. By kind of question:

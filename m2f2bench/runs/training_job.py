@@ -20,6 +20,7 @@ from ..datasets.dataset import Dataset
 from ..datasets.joined import joined
 from ..datasets.landmarks import Landmarks
 from ..datasets.read_ahead import read_mask
+from ..datasets.stated import STATED, ask_about_regions, stated_questions
 from ..detectors.base import Trainable
 from ..loading import detector_card
 from ..stats.delong import auc_or_none
@@ -159,6 +160,14 @@ def _taught(
     dataset: Dataset, split: str, kind: str, answers: TaughtAnswers
 ) -> Iterator[tuple[Question, tuple[str, ...]]]:
     """Yield the questions of a split and kind, each with the answers that are examples."""
+    if kind == STATED:
+        own = questions_of(dataset.adapter, split, "released")
+        if not ask_about_regions(own):
+            for question, found in stated_questions(questions_of(dataset.adapter, split, "blind")):
+                chosen = {"rows": found, "all": question.references, "first": question.references[:1]}
+                yield question, chosen[answers]
+            return
+        kind = "released"
     rows = answer_rows_of(dataset.adapter, split, kind) if answers == "rows" else {}
     for question in questions_of(dataset.adapter, split, kind):
         found = rows.get(question.id, question.references)

@@ -17,6 +17,7 @@ import numpy as np
 from ..core.errors import ScoreError, near
 from ..core.records import FAKE, JUDGE, REAL, Answer, Question
 from ..datasets.dataset import Dataset
+from ..datasets.stated import ask_about_regions, released_manner
 from ..metrics.answer_metrics import WHOLE, region_group
 from .control_names import CONTROLS, PREFIX, Needs
 
@@ -29,8 +30,6 @@ ACCUSED = "The image looks fake. The skin, the eyes, the eyebrows, the nose and 
 
 _QUOTED = re.compile(r"(instead of saying,?\s*)?[\"“]([^\"“”]*)[\"”]", re.IGNORECASE)
 _GAP = re.compile(r"…+|\.{3,}|_{2,}")
-_VERDICT = re.compile(r"(?:the person's \w+|the image) looks? (?:very |a bit )?(?:real|fake)\.\s*", re.IGNORECASE)
-_BECAUSE = re.compile(r"the person's \w+ looks? (?:very |a bit )?(?:real|fake) because ", re.IGNORECASE)
 
 
 def known_to(detector: str) -> str:
@@ -86,25 +85,10 @@ def training_pool(dataset: Dataset, kind: str) -> list[Question]:
     if the dataset has no training split.
     """
     own = dataset.questions("train", kind)
-    if kind != "released" or any(question.region != WHOLE for question in own):
+    if kind != "released" or ask_about_regions(own):
         return own
     blind = dataset.questions("train", "blind")
     return [replace(q, kind=kind, references=tuple(map(released_manner, q.references))) for q in blind] or own
-
-
-def released_manner(reference: str) -> str:
-    """Return an original DD-VQA annotation in the words of M2F2-Det's release.
-
-    The sentence with the verdict is dropped, as is "The person's nose looks very fake because", and "stains/flaws" is
-    spelt out. Of the 1,070 references of the released test set, 1,066 are exactly the original test annotations of
-    their frame and region after these changes. An annotation that would become empty is not changed.
-    """
-    whole = reference.lower().startswith("the image")
-    text = _BECAUSE.sub("", _VERDICT.sub("", reference, count=1) if _VERDICT.match(reference) else reference)
-    text = " ".join(text.replace("stains/flaws", "stains or flaws").split())
-    if whole or text.startswith("the"):
-        text = text[:1].upper() + text[1:]
-    return text or reference
 
 
 def example(question: str) -> str:

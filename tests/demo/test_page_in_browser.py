@@ -29,25 +29,25 @@ def test_two_faces_have_boxes_verdicts_maps_and_words_that_stream(visitor: Visit
     question = visitor.page.one("#m2-question textarea")
     assert question.get_attribute("value") == "Determine the authenticity. Is the image real or fake?"
     Speaker.go.clear()
-    visitor.page.one("#m2-question button").click()
+    visitor.press("#m2-question button")
     visitor.until("#m2-chat", "First words")
     assert "brightness" not in visitor.text("#m2-chat")  # the rest is not said yet
     Speaker.go.set()
     first = visitor.until("#m2-chat", "to <b>Determine the authenticity").get_attribute("textContent")
     question.clear()
     question.send_keys("And the nose?")
-    visitor.page.one("#m2-question button").click()
+    visitor.press("#m2-question button")
     visitor.until("#m2-chat", "to <b>And the nose?</b>")
     again = re.findall(r"of brightness (\d+)", visitor.text("#m2-chat"))
     assert len(again) == 2 and set(again) == set(re.findall(r"of brightness (\d+)", first))  # the same picture
-    visitor.page.one("#m2-regions button, button#m2-regions").click()
+    visitor.press("#m2-regions button, button#m2-regions")
     visitor.until("#m2-chat", "to <b>Does the person's mouth look real/fake?</b>")
     visitor.shot("photo")
 
-    visitor.page.one("#m2-face input[value='2']").click()
+    visitor.press("#m2-face input[value='2']")
     question.clear()
     question.send_keys("And the other one?")
-    visitor.page.one("#m2-question button").click()
+    visitor.press("#m2-question button")
     text = visitor.until("#m2-chat", "to <b>And the other one?</b>").get_attribute("textContent")
     brightness = float(re.findall(r"of brightness (\d+)", text)[-1])
     second = re.findall(r"Brightness.*?P\(fake\) (0\.\d+)", said)[1]
@@ -92,7 +92,7 @@ def test_what_cannot_be_judged_is_one_line(visitor: Visitor, tmp_path: Path) -> 
 
 def test_an_example_and_a_phone(visitor: Visitor) -> None:
     visitor.come(PHONE)
-    visitor.until("#m2-examples button img").click()
+    visitor.press("#m2-examples button img")
     visitor.until("#m2-said .m2-face:nth-of-type(2)")
     visitor.until("#m2-maps img")
     visitor.shot("phone")
@@ -113,7 +113,7 @@ def test_two_visitors_at_once_have_their_own_faces(visitor: Visitor, photo: Path
         for one in (visitor, other):
             one.turn()
             one.until("#m2-said .m2-face:nth-of-type(2)")
-            one.page.one("#m2-question button").click()
+            one.press("#m2-question button")
         for one in (visitor, other):
             one.turn()
             text = one.until("#m2-chat", "to <b>Determine").get_attribute("textContent")

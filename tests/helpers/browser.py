@@ -32,6 +32,16 @@ def started() -> Iterator[Any]:
         driver.quit()
 
 
+def press(driver: Any, selector: str, seconds: float = 60.0, step: float = 0.1) -> None:
+    """Click the first of these elements, as soon as it is there and can be clicked: a page may still be drawing it."""
+    from selenium.common import exceptions
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    early = ("NoSuchElement", "StaleElementReference", "ElementNotInteractable", "ElementClickIntercepted")
+    wait = WebDriverWait(driver, seconds, step, [getattr(exceptions, f"{name}Exception") for name in early])
+    wait.until(lambda one: one.find_element("css selector", selector).click() or True)
+
+
 class Page:
     """A page in a browser."""
 

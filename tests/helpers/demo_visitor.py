@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from browser import Page
+from browser import Page, press
 
 SHOTS = os.environ.get("M2F2BENCH_SHOTS", "")
 """A folder for screenshots, to be looked at."""
@@ -57,6 +57,10 @@ class Visitor:
                 one.get_attribute("textContent") for one in self.page.driver.find_elements("css selector", selector)
             ]
             raise AssertionError(f"{selector} has {there}, not '{text}'") from None
+
+    def press(self, selector: str) -> None:
+        """Click an element as soon as that can be done."""
+        press(self.page.driver, selector, WAIT)
 
     def give(self, path: Path, where: str = "#m2-photo") -> None:
         """Give a file; another one is taken away before."""

@@ -36,7 +36,7 @@ class Bright:
     name = "bright"
     def __init__(self, card=None, device="cpu"):
         if os.environ.get("CLUSTER_PIDS"):
-            Path(os.environ["CLUSTER_PIDS"], str(os.getpid())).touch()
+            Path(os.environ["CLUSTER_PIDS"], str(os.getpid())).write_text(str(os.nice(0)))
     def predict(self, images):
         time.sleep(float(os.environ.get("CLUSTER_WAIT", "0")) * len(images))
         deadly = os.environ.get("CLUSTER_DEADLY", "")
@@ -68,6 +68,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLUSTER_PIDS", str(pids))
         patch.setenv("CLUSTER_WAIT", "0.02")
+        patch.setenv("RAY_worker_niceness", "0")  # as the package sets it: other tests use the cores meanwhile
         ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, configure_logging=False)
         ray.pids = pids
         yield ray
@@ -229,11 +230,14 @@ def test_a_driver_that_is_killed_goes_on(bright: str, squares: Path, tmp_path: P
     assert 8 <= partial.read_bytes().count(b"\n") < 48
     deadly = tmp_path / "deadly"
     deadly.touch()
-    environment = {**os.environ, "CLUSTER_WAIT": "0.05", "CLUSTER_DEADLY": str(deadly)}
+    (pids := tmp_path / "pids").mkdir()
+    environment = {**os.environ, "CLUSTER_WAIT": "0.05", "CLUSTER_DEADLY": str(deadly), "CLUSTER_PIDS": str(pids)}
+    environment.pop("RAY_worker_niceness", None)
     again = subprocess.run([*there, "--json"], env=environment, capture_output=True, check=False, text=True)
     assert again.returncode == 0, again.stderr
     assert not deadly.exists() and "a worker of Ray was lost, and its work is done again" in again.stderr
     assert json.loads(again.stdout)[0]["detector"] == "bright.Bright", "Ray prints nothing there"
+    assert {path.read_text() for path in pids.iterdir()} == {str(os.nice(0))}, "workers get as much time as the driver"
     assert alike(tmp_path) >= 2
 
 
@@ -268,7 +272,7 @@ cluster.shutdown()
     pytest.importorskip("ray")
     how: dict[str, Any] = {"detectors": f"{bright}:Bright", "datasets": "synthetic", "limit": 150, "batch_size": 2}
     m2f2bench.run(**how, out=tmp_path / "one")
-    environment = {**os.environ, "CLUSTER_WAIT": "0.1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "CLUSTER_WAIT": "0.1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=250
     )

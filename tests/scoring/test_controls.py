@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from m2f2bench.core.errors import ScoreError
 from m2f2bench.core.records import FAKE, REAL, Question
 from m2f2bench.datasets.dataset import Dataset
+from m2f2bench.datasets.stated import released_manner
 from m2f2bench.loading import load_dataset
 from m2f2bench.scoring.controls import (
     CONTROLS,
@@ -25,7 +26,6 @@ from m2f2bench.scoring.controls import (
     example,
     frequent,
     medoid,
-    released_manner,
     training_pool,
 )
 
@@ -183,24 +183,6 @@ def test_example_takes_any_text(question: str) -> None:
     assert example(question) in question or example(question).split()[0] in question
 
 
-@pytest.mark.parametrize(
-    ("annotation", "released"),
-    [
-        ("The person's nose looks fake. The person's nose looks a bit fake because the nose lookes curved. . The nose "
-         "is incomplete.", "The nose lookes curved. . The nose is incomplete."),
-        ("The person's mouth looks fake. The person's mouth looks very fake because overly small mouth.",
-         "overly small mouth."),
-        ("The image looks fake. The person's eyes look very fake because no eyes. There are stains/flaws.",
-         "No eyes. There are stains or flaws."),
-        ("The person's skin looks real. The person has smooth skin.", "The person has smooth skin."),
-        ("The person's skin looks real.", "The person's skin looks real."),
-        ("a  dog", "a dog"),
-    ],
-)  # fmt: skip
-def test_released_manner(annotation: str, released: str) -> None:
-    assert released_manner(annotation) == released
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blind", "released"])
 def test_synthetic_questions(kind: str) -> None:
@@ -250,17 +232,6 @@ def published_answers(data: Path) -> dict[str, str]:
     lines = (data / "ddvqa/outputs/DDVQA_exp_c40.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     return {row["key"]: row["text"].replace("<s>", "").replace("</s>", "").strip() for row in rows}
-
-
-def test_released_manner_on_the_released_references(crops: Dataset) -> None:
-    made: dict[tuple[str, str], set[str]] = {}
-    for question in crops.questions("test", "blind"):
-        texts_ = {released_manner(text) for text in question.references}
-        made.setdefault((question.frame, question.region), set()).update(texts_)
-    asked = crops.questions("test", "released")
-    regions = ["image" if "+" in q.region or q.region == "face" else q.region for q in asked]
-    found = sum(q.references[0].strip() in made.get((q.frame, r), ()) for q, r in zip(asked, regions, strict=True))
-    assert (found, len(asked)) == (1066, 1070)
 
 
 def test_training_pool_of_the_crops(crops: Dataset) -> None:

@@ -34,6 +34,8 @@ from toy_vlm import tiny_idefics
 from m2f2bench.cards.models import DetectorCard, read_card
 from m2f2bench.cards.settings import StageSettings
 from m2f2bench.core.records import Example
+from m2f2bench.detectors.llm import generate as generation
+from m2f2bench.detectors.llm import shared
 from m2f2bench.detectors.llm.cache import Batch
 from m2f2bench.detectors.llm.generate import Generator
 from m2f2bench.detectors.llm.loss import answer_loss, logits_at
@@ -215,10 +217,13 @@ def test_b1_a_stage_gives_every_position_a_key(tmp_path: Path, monkeypatch: pyte
     assert len(masks) > 10 and without_key(masks) == 0
 
 
-@pytest.mark.parametrize("start", [(0, 17, IMAGE), ()])
-def test_b1_generation_gives_every_position_a_key(start: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("start", "apart"), [((0, 17, IMAGE), True), ((0, 17, IMAGE), False), ((), True)])
+def test_b1_generation_gives_every_position_a_key(
+    start: Sequence[int], apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where prompts have no beginning in common, and padding would come first."""
     own = language()
+    monkeypatch.setattr(generation, "share", shared.share if apart else lambda model: False)
     requests = [Request(0, (*start, 50 + n, *range(60, 60 + n % 4))) for n in range(10)]
     masks = spied(monkeypatch)
     found = generate(own, requests, batch_size=4, max_new_tokens=5)

@@ -23,6 +23,7 @@ from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.detectors.llm.source import LanguageSource
 from m2f2bench.detectors.m2f2det.features import FeatureCache, clip_key, never_twice
 from m2f2bench.detectors.m2f2det.options import ExplainerOptions
+from m2f2bench.detectors.m2f2det.towers import ClipImages
 from m2f2bench.training.job import LanguageData, latest_checkpoint
 
 SCRIPT = HELPERS / "toy_m2f2det.py"
@@ -75,6 +76,27 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
     curves = json.loads((tmp_path / "two" / "fit.json").read_text())["curves"]
     for one, two in zip(curve(alone), [list(row.values()) for row in curves], strict=True):
         assert two == pytest.approx(one, abs=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"cache_features": 1.0}])
+def test_16_bits_reach_the_frozen_tower_in_training(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where its features are kept: these are computed once, and exactly."""
+    found: dict[str, set[bool]] = {}
+    look = ClipImages.look
+    for precision in ("fp32", "bf16"):
+        seen = found.setdefault(precision, set())
+
+        def noted(self: ClipImages, *given: Any, seen: set[bool] = seen, **more: Any) -> Any:
+            seen.add(torch.is_autocast_enabled("cpu"))
+            return look(self, *given, **more)
+
+        monkeypatch.setenv("M2F2BENCH_CACHE", str(tmp_path / f"cache-{precision}"))
+        monkeypatch.setattr(ClipImages, "look", noted)
+        fit(tmp_path / precision, options, epochs=1, precision=precision, augmentation=PLAIN.model_dump(mode="json"))
+    in_training = set() if options else {True}
+    assert found == {"fp32": {False}, "bf16": {False} | in_training}, "a validation is computed in fp32"
 
 
 def test_the_papers_groups_have_their_rates(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 together.
 
 Prompts begin alike (system text, the image's tokens) and differ in the question. The common beginning goes through the
-LLM once per image; its keys and values are copied for each question; the rests of the prompts follow, padded on their
-left; then all rows grow token by token. Rows that have ended leave, and others take their places.
+LLM once per image, and its keys and values are held once for all its questions (copied for each, where the LLM does not
+allow that); the rests of the prompts follow, padded on their left; then all rows grow token by token. Rows that have
+ended leave, and others take their places.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ...core.hearing import is_heard, tell
 from .cache import Batch, Request, Row, Ways, spread, study
 from .prompt import embed, spread_length
 from .sampling import GenerationSettings, next_tokens
+from .shared import held_apart, share
 from .source import Language
 
 __all__ = ["Generated", "Generator", "Request"]
@@ -119,6 +121,11 @@ class Generator:
                 "bf16 or 4-bit weights"
             ) from None
 
+    @cached_property
+    def apart(self) -> bool:
+        """Whether what prompts begin with is held once for all rows about an image."""
+        return self.ways.joins and share(self.language.model)
+
     def _new_row(self, request: Request, counts: Mapping[int, int]) -> Row:
         """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
         length = spread_length(request.prompt, counts)
@@ -204,8 +211,10 @@ class Generator:
         whole, room = longest + most <= ways.window, longest - read.length + most
         cache = read.cache
         if cache is not None:
-            images = list(read.slots)
-            cache = spread(cache, [images.index(row.request.image) for row in rows], room, whole)
+            places = {image: place for place, image in enumerate(read.slots)}
+            images = [places[row.request.image] for row in rows]
+            apart = whole and self.apart
+            cache = held_apart(cache, images, room) if apart else spread(cache, images, room, whole)
         inputs, mask = self._rest(rows, read, most)
         visible = positions = None
         if mask is not None:

@@ -106,9 +106,12 @@ def _learning(job: TrainingJob) -> Network:
         torch.manual_seed(job.settings.seed)
         model, options = build(options, job.card)
     notes: list[str] = []
+    cache = None
     if options.cache_features:
         cache, notes = FeatureCache.for_training(model, job)
         model.look = cache or model.features
+    # Features that are kept are computed once, which 16 bits would hardly make faster.
+    model.exact_tower = cache is not None or job.settings.precision == "fp32"
     return Network(
         model=model,
         prepare=partial(resize, settings=settings),

@@ -14,6 +14,7 @@ NAMES = (
     "startup",
     "quickstart",
     "run_overhead",
+    "small_images",
     "deepfakebench_listing",
     "hdf5_read",
     "video_reading",

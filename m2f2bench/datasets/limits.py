@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..core.errors import FrameError
 
@@ -49,26 +47,40 @@ class Gate:
         self._limit = limit
         self._here: dict[int, _Used] = {}  # a forked process starts with nothing in use
 
-    @contextmanager
-    def taking(self, count: int) -> Iterator[None]:
+    def taking(self, count: int) -> _Taking:
         """Wait until `count` bytes are free, and hold them while the block runs. Must not be nested."""
-        used = self._here.setdefault(os.getpid(), _Used())  # atomic: all threads get the same object
+        return _Taking(self._here.setdefault(os.getpid(), _Used()), count, self._limit)  # atomic: one for all threads
+
+
+class _Taking:
+    """Bytes that are held while a block runs; a generator would take three times as long."""
+
+    __slots__ = ("count", "limit", "used")
+
+    def __init__(self, used: _Used, count: int, limit: int) -> None:
+        self.used, self.count, self.limit = used, count, limit
+
+    def __enter__(self) -> None:
+        used = self.used
         with used.changed:
-            used.changed.wait_for(lambda: used.bytes == 0 or used.bytes + count <= self._limit)
-            used.bytes += count
-        try:
-            yield
-        finally:
-            with used.changed:
-                used.bytes -= count
-                used.changed.notify_all()
+            if used.bytes and used.bytes + self.count > self.limit:
+                used.waiting += 1
+                used.changed.wait_for(lambda: used.bytes == 0 or used.bytes + self.count <= self.limit)
+                used.waiting -= 1
+            used.bytes += self.count
+
+    def __exit__(self, *_: object) -> None:
+        with self.used.changed:
+            self.used.bytes -= self.count
+            if self.used.waiting:
+                self.used.changed.notify_all()
 
 
 class _Used:
     """The bytes that one process has in use."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes = self.waiting = 0
         self.changed = threading.Condition()
 
 

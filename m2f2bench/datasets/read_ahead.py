@@ -59,6 +59,11 @@ def load_frame(adapter: Adapter, frame: Frame, prepare: Callable[[Image], Any] |
     MachineError for a fault of the machine, DataError if the adapter gives something that is not an image, and any
     other M2F2BenchError that the adapter or `prepare` raises.
     """
+    with bounded():  # calls inside it then cost less
+        return _load(adapter, frame, prepare, who)
+
+
+def _load(adapter: Adapter, frame: Frame, prepare: Callable[[Image], Any] | None, who: str) -> Loaded:
     # The stamp is taken before the pixels: a file that is written in between is then read again. A frame that is drawn
     # by code has a file only after it was read.
     stamp = stamp_of(adapter, frame)
@@ -170,10 +175,14 @@ class ReadAhead(Generic[T, R]):
         """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most four."""
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._arrived, self._room = threading.Condition(self._lock), threading.Condition(self._lock)
+        """What the user waits for, and what the threads wait for. They wake only if they can go on: to wake a thread
+        takes longer than to decode a small picture."""
         self._turns = Turns()
         self._done: dict[int, tuple[R | None, BaseException | None, int]] = {}
         self._begun = self._taken = self._running = self._held = self._largest = 0
+        self._wanted = -1
         self._stopped = False
 
     def each(self) -> Generator[R, None, None]:
@@ -224,27 +233,28 @@ class ReadAhead(Generic[T, R]):
             for number in range(len(self._items)):
                 yield self._take(number)
         finally:
-            with self._changed:
+            with self._lock:
                 self._stopped = True
-                self._changed.notify_all()
+                self._room.notify_all()
             for thread in threads:
                 thread.join()
 
     def _take(self, number: int) -> tuple[R, int]:
         """Wait for a result. Raises what `work` raised."""
-        with self._changed:
-            self._changed.wait_for(lambda: number in self._done)
+        with self._lock:
+            self._wanted = number
+            self._arrived.wait_for(lambda: number in self._done)
             result, failure, size = self._done.pop(number)
             self._taken += 1
-            self._changed.notify_all()
+            self._room.notify()
         if failure is not None:
             raise failure
         return cast(R, result), size
 
     def _release(self, size: int) -> None:
-        with self._changed:
+        with self._lock:
             self._held -= size
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def _ready(self) -> bool:
         """Return whether a thread may start the next item, or has to end."""
@@ -257,8 +267,8 @@ class ReadAhead(Generic[T, R]):
 
     def _loop(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(self._ready)
+            with self._lock:
+                self._room.wait_for(self._ready)
                 if self._stopped or self._begun == len(self._items):
                     return
                 number = self._begun
@@ -266,13 +276,16 @@ class ReadAhead(Generic[T, R]):
                 self._running += 1
                 started = self._turns.start(self._items[number])
             outcome = self._made(number, started[1] if started is not None else None)
-            with self._changed:
+            with self._lock:
                 self._turns.end(started)
                 self._running -= 1
                 self._held += outcome[2]
                 self._largest = max(self._largest, outcome[2])
                 self._done[number] = outcome
-                self._changed.notify_all()
+                if number == self._wanted:
+                    self._arrived.notify()
+                if self._begun - self._taken < self._count or self._begun == len(self._items):
+                    self._room.notify_all()
             del outcome  # otherwise it is kept while this thread waits
 
     def _made(self, number: int, turn: Turn | None) -> tuple[R | None, BaseException | None, int]:

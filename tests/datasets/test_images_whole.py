@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageFile
 from test_images import chunk, encode, refused
 
 from m2f2bench.core.errors import FrameError
 from m2f2bench.datasets.files import images
+from m2f2bench.datasets.files.damage import _marker
 from m2f2bench.datasets.files.images import digest_file, read_image
 from m2f2bench.datasets.lists.folder import FolderAdapter
 
@@ -216,3 +220,14 @@ def test_d2_a_path_of_windows_is_named_as_the_cause(tmp_path: Path) -> None:
     if os.sep == "\\":
         pytest.skip("here such paths are the right ones")
     refused(tmp_path / "real\\000\\1.png", "written with \\\\, as on Windows")
+
+
+@given(
+    st.binary(max_size=3), st.lists(st.sampled_from([b"\xff", b"\x00", b"\xd0", b"\xd9", b"\x01", b"ab"])), st.data()
+)
+def test_markers_are_those_of_the_format(begin: bytes, pieces: list[bytes], data: st.DataObject) -> None:
+    """A marker is any 0xFF run and a code that is neither 0 (stuffed), nor a restart."""
+    content = begin + b"".join(pieces)
+    place = data.draw(st.integers(0, len(content)))
+    found = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL).search(content, place)
+    assert _marker(content, place) == (None if found is None else (found.start(), found[1][0], found.end()))

@@ -284,10 +284,10 @@ class ListedVideos(ClipAdapter[ListOptionsT], FileAdapter[ListOptionsT]):
         raise FrameError(frame.id, "this dataset has no LMDB")
 
 
-def _mark(frame: Frame) -> Path:
+def _mark(frame: Frame) -> str:
     """Return what stands for a frame in the table of what each thread read last: its file, or its key under it."""
     place = frame.locator
-    return Path(place.path) if place.key is None else Path(place.path) / place.key
+    return place.path if place.key is None else f"{place.path}/{place.key}"
 
 
 def _names_in(folder: str) -> frozenset[str]:

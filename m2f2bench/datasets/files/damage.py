@@ -21,13 +21,15 @@ from PIL.ImageFile import ImageFile
 from ..limits import MAX_SCANS
 
 JPEG_START = b"\xff\xd8\xff"
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-"""A marker: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
+_CODES = frozenset(bytes([code]) for code in (*range(0x01, 0xD0), *range(0xD8, 0xFF)))
+"""Of markers: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])", re.DOTALL)
 _END, _SCAN, _RESTART_INTERVAL, _WITHOUT_LENGTH = 0xD9, 0xDA, 0xDD, (0x01, 0xD8)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _ARITHMETIC = range(0xC9, 0xD0)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_READ = frozenset({_SCAN, _RESTART_INTERVAL, *_FRAMES})
+"""Markers whose content is read."""
 _ONES = b"\xff\x00" * 7
 """Filler after a scan until the decoder has drawn it: it reads up to 7 bytes ahead, and no code has only 1 bits."""
 _NOISE = bytes([0x9B, 0xD1, 0x6E, 0x35, 0xCA, 0x72, 0xE9, 0x1D] * 4)
@@ -182,15 +184,17 @@ def _noisy(data: bytes, layout: _Layout) -> bytes:
 def _layout(data: bytes) -> _Layout:
     """Read the chain of markers up to the end of the image. Raises DamagedImage if it has no end."""
     layout, interval = _Layout(), 0
-    marker = _MARKER.search(data, 2)
-    while marker is not None:
-        code, at = marker[1][0], marker.end()
+    found = _marker(data, 2)
+    while found is not None:
+        _, code, at = found
         if code == _END:
             layout.end = at
             return layout
-        length = 0 if code in _WITHOUT_LENGTH else int.from_bytes(data[at : at + 2], "big")
-        body, begin = data[at + 2 : at + length], at + length
-        marker = _MARKER.search(data, begin)
+        begin = at if code in _WITHOUT_LENGTH else at + int.from_bytes(data[at : at + 2], "big")
+        found = _marker(data, begin)
+        if code not in _READ:
+            continue
+        body = data[at + 2 : begin]
         if code == _RESTART_INTERVAL:
             interval = int.from_bytes(body[:2], "big")
         elif code in _FRAMES and len(body) >= 6:
@@ -201,9 +205,23 @@ def _layout(data: bytes) -> _Layout:
         elif code == _SCAN and body and len(body) >= 4 + 2 * body[0]:
             names = tuple(body[1 : 1 + 2 * body[0] : 2])
             first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
-            end = marker.start() if marker is not None else len(data)
+            end = found[0] if found is not None else len(data)
             layout.scans.append(_Scan(begin, end, names, first, last, bits & 15, interval))
     raise DamagedImage("the JPEG file is cut short (it has no end-of-image marker)")
+
+
+def _marker(data: bytes, begin: int) -> tuple[int, int, int] | None:
+    """Return the first marker from a place on: where it starts, its code, and where it ends; None without any."""
+    start = data.find(b"\xff", begin)
+    while start >= 0:
+        end = start + 1
+        while data[end : end + 1] == b"\xff":  # filler
+            end += 1
+        code = data[end : end + 1]
+        if code in _CODES:
+            return start, code[0], end + 1
+        start = data.find(b"\xff", end)
+    return None
 
 
 def _check_headers(data: bytes, layout: _Layout) -> None:

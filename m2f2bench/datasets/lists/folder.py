@@ -227,8 +227,9 @@ def _walk_root(root: Path, levels: tuple[str, ...]) -> Iterator[Entry]:
                 raise DataError(f"'{folder}' has neither a folder real nor a folder fake; put its images into these")
             _refuse_others(folder, labels.values())
         for name, top in labels.items():
-            for path in _walk(top, set()):
-                yield _placed(root, top, path, LABELS[name], split, levels)
+            begin, base = top.relative_to(root).parts, os.path.join(root, "")  # noqa: PTH118 - as in `core.files`
+            for parts in _walk(top, (), set()):
+                yield _placed(base, (*begin, *parts), len(begin), LABELS[name], split, levels)
 
 
 def _refuse_others(folder: Path, known: Any) -> None:
@@ -241,39 +242,41 @@ def _refuse_others(folder: Path, known: Any) -> None:
             raise DataError(f"'{path}' lies next to {siblings} and would be left out; move it, or use a manifest")
 
 
-def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
-    """Yield the image and video files below a folder, with links followed, in natural order."""
+def _walk(folder: Path, below: tuple[str, ...], above: set[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the image and video files in a folder and below it, with links followed, in natural order.
+
+    They are given by the names of the folders on their way, which begin with `below`, and their own.
+    """
     here = os.path.realpath(folder)
     if here in above:
         raise DataError(f"'{folder}' is a link to a folder above it; remove the link")
     for name, is_dir in entries_of(folder).items():
-        path = folder / name
         if is_dir:
-            yield from _walk(path, above | {here})
-        elif path.suffix.lower() in MEDIA_SUFFIXES:
-            yield path
+            yield from _walk(folder / name, (*below, name), above | {here})
+        elif os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES:  # noqa: PTH122 - as in `core.files`
+            yield (*below, name)
         else:
             raise DataError(
-                f"'{path}' is neither an image nor a video (by its ending): move it away, or list the images in a "
-                "manifest"
+                f"'{folder / name}' is neither an image nor a video (by its ending): move it away, or list the images "
+                "in a manifest"
             )
 
 
-def _placed(root: Path, top: Path, path: Path, label: int, split: str, levels: tuple[str, ...]) -> Entry:
-    """Return an image's entry, with the names given by its folders."""
-    above = path.relative_to(top).parts[:-1]
-    name = path.relative_to(root).as_posix()
+def _placed(base: str, parts: tuple[str, ...], begin: int, label: int, split: str, levels: tuple[str, ...]) -> Entry:
+    """Return an image's entry, with the names given by its folders: those in `parts`, from the `begin`-th on."""
+    above, name = parts[begin:-1], "/".join(parts)
+    path = base + (name if os.sep == "/" else name.replace("/", os.sep))
     if not levels:
         method = above[0] if above and label == FAKE else ""
-        return Entry(name, str(path), label, split, method)
+        return Entry(name, path, label, split, method)
     if label == REAL and len(above) == len(levels) - 1:
         levels = tuple(level for level in levels if level != "method")
     if len(above) != len(levels):
         raise DataError(
-            f"'{path}' lies {len(above)} folders below '{top.name}', but options.folders names {len(levels)} "
+            f"'{path}' lies {len(above)} folders below '{parts[begin - 1]}', but options.folders names {len(levels)} "
             f"({', '.join(levels)})"
         )
     named = dict(zip(levels, above, strict=True))
     others = [part for level, part in zip(levels, above, strict=True) if level != "method"]
     video = "/".join(others) if "video" in named else ""
-    return Entry(name, str(path), label, split, named.get("method", ""), video, people(named.get("identity", "")))
+    return Entry(name, path, label, split, named.get("method", ""), video, people(named.get("identity", "")))

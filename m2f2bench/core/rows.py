@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .records import FAKE, STATUSES, Prediction
+from .records import FAKE, REAL, STATUSES, Prediction
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -116,13 +117,31 @@ class Units:
 
     def fakes(self, method: str = "") -> npt.NDArray[np.bool_]:
         """Return whether each unit is a fake, bool [N]; with `method`, a fake of that manipulation."""
-        fake = self.label == FAKE
-        return np.asarray(fake & (self.method == method)) if method else fake
+        found = np.zeros(len(self.label), dtype=np.bool_)
+        found[self.of(method)] = True
+        return found
 
-    @property
+    def of(self, method: str = "") -> npt.NDArray[np.int64]:
+        """Return the numbers of the fakes, ascending; with `method`, of that manipulation's."""
+        return self._places.get(method, np.zeros(0, dtype=np.int64)) if method else np.flatnonzero(self.label == FAKE)
+
+    @cached_property
+    def _places(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The numbers of each manipulation's fakes: there may be thousands of manipulations."""
+        fakes, found = self.of(), dict[str, list[int]]()
+        for number, name in zip(fakes.tolist(), self.method[fakes].tolist(), strict=True):
+            found.setdefault(name, []).append(number)
+        return {name: np.array(numbers, dtype=np.int64) for name, numbers in found.items()}
+
+    @cached_property
     def independent(self) -> bool:
         """Whether no cluster holds two units."""
         return len(self.cluster) == 0 or int(np.bincount(self.cluster).max()) <= 1
+
+    @cached_property
+    def reals_held(self) -> npt.NDArray[np.int64]:
+        """Number of reals in each cluster, int64 [`n_clusters`]."""
+        return np.bincount(self.cluster[self.label == REAL], minlength=self.n_clusters)
 
 
 def from_predictions(rows: Iterable[Prediction]) -> Rows:

@@ -278,7 +278,7 @@ def _curves(results: Sequence[Result], evidence: Grounds) -> list[RocCurve]:
 
 def _curve(own: ScoredRows) -> tuple[np.ndarray, np.ndarray]:
     """Return the false and true positive rates of one training, from (0, 0) to (1, 1)."""
-    c = all_fakes(*plain(own.units).counts(np.ones((1, 1))))
+    c = all_fakes(plain(own.units), np.ones((1, 1)))
     fpr, tpr = (np.concatenate([[0.0], values[:, 0] / n]) for values, n in ((c.fp, c.n_real), (c.tp, c.n_fake)))
     return fpr, tpr
 

@@ -15,6 +15,7 @@ from ..cards.protocols import Bootstrap
 from ..core.arrays import Floats
 from ..core.rows import People
 
+A = TypeVar("A")
 T = TypeVar("T")
 CHUNK = 1 << 18
 """Elements of one [T, B] array: the limit on the memory of resampling."""
@@ -27,7 +28,7 @@ AT_END = 1e-7
 THREADS = 2
 
 
-def over_draws(draws: Iterable[Floats], values: Callable[[Floats], T]) -> list[T]:
+def over_draws(draws: Iterable[A], values: Callable[[A], T]) -> list[T]:
     """Return `values` of the weights [C, B] of each piece of the resamples, in order; THREADS pieces at a time."""
     pieces = iter(draws)
     begun = list(islice(pieces, 2))

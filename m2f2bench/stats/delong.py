@@ -42,6 +42,17 @@ def _share_below(of: Floats, among: Floats) -> Floats:
     return out
 
 
+def weighted_above(real: Floats, fake: Floats, weight: Floats) -> Floats:
+    """Return the share of fakes [m] that score above each real [n], by the weights of fakes, which add up to 1.
+
+    Ties count half; with equal weights it is `Placements.real`.
+    """
+    order = np.argsort(fake, kind="stable")
+    ordered, sums = fake[order], np.concatenate([[0.0], np.cumsum(weight[order])])
+    below, upto = sums[np.searchsorted(ordered, real, "left")], sums[np.searchsorted(ordered, real, "right")]
+    return np.asarray(sums[-1] - (below + upto) / 2.0)
+
+
 def auc_variance(places: Placements) -> float:
     """Return the variance of one AUC; NaN if a class has fewer than two units."""
     return auc_covariance(places, places)

@@ -95,7 +95,7 @@ def test_where_no_unit_is_drawn_there_is_no_value() -> None:
 
 def tally_of(units: Units, weights: np.ndarray) -> Tally:
     sample = plain(units)
-    curve = all_fakes(*sample.counts(weights))
+    curve = all_fakes(sample, weights)
     zero = np.zeros(weights.shape[1])
     return Tally(curve, sample.levels, zero, zero, zero)
 

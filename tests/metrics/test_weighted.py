@@ -108,10 +108,10 @@ def test_more_clusters_than_are_drawn_are_joined_at_random(monkeypatch: pytest.M
     units = make_units(rng.integers(0, 2, 35), rng.random(35), clusters=np.arange(35))
     sample = resampled(units, (), 3)
     assert sample.n_clusters == 10
-    sizes = sum(np.asarray(part.sum(axis=0)).ravel() for part in sample.parts)
+    sizes = sum(np.asarray(part.sum(axis=0)).ravel() for part in (sample.real, sample.fake))
     assert sorted(sizes.tolist()) == [3.0] * 5 + [4.0] * 5
     alone = resampled(make_units([0, 1] * 5, rng.random(10)), (), 3)
-    assert alone.n_clusters == 10 and np.asarray(alone.parts[0].sum(axis=0)).ravel().tolist() == [1.0, 0.0] * 5
+    assert alone.n_clusters == 10 and np.asarray(alone.real.sum(axis=0)).ravel().tolist() == [1.0, 0.0] * 5
     same(*(evaluate(one, np.ones((n, 1)), DETECTION_METRICS, Cut())[OVERALL]
            for one, n in ((sample, 10), (plain(units), 1))))  # fmt: skip
 

@@ -16,7 +16,7 @@ from ...core.rows import Units
 from ...stats import clustered
 from ...stats.bootstrap import FEWEST_DEFINED, boundary, expanded_tail, over_draws
 from ...stats.clustered import Influence, counts_of, effective, influence, mean_influence
-from ...stats.delong import placements
+from ...stats.delong import placements, weighted_above
 from ..metric import DELONG
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import at_threshold, metric_of
@@ -97,7 +97,7 @@ def pick_threshold(units: Units, cut: Cut) -> float | None:
     if not {REAL, FAKE} <= set(units.label.tolist()):
         return None
     sample = plain(units)
-    curve = detection.all_fakes(*sample.counts(np.ones((1, 1))))
+    curve = detection.all_fakes(sample, np.ones((1, 1)))
     return float(detection.threshold(curve, sample.levels, cut)[1][0])
 
 
@@ -109,11 +109,26 @@ def resample(units: Units, names: Sequence[str], cut: Cut, resampling: Bootstrap
     if resampling.resamples == 0 or len(units.score) == 0 or units.n_clusters < 2 or not names:
         return {}
     sample = sample_of(units, cut, resampling.seed)
+    some = _worth_drawing(units, sample, resampling) if len(units.methods) > detection.MANY else None
     draws = sample.draws(resampling.resamples, resampling.seed)
-    pieces = over_draws(draws, lambda weights: detection.evaluate(sample, weights, names, cut))
+    pieces = over_draws(draws, lambda weights: detection.evaluate(sample, weights, names, cut, some))
     return {
         group: {name: np.concatenate([piece[group][name] for piece in pieces]) for name in names} for group in pieces[0]
     }
+
+
+def _worth_drawing(units: Units, sample: Sample, resampling: Bootstrap) -> set[str] | None:
+    """Return the methods that can get an interval, of many; None where their average can get one, which needs all.
+
+    One whose fakes are in one cluster gets none. The average is undefined in a resample without any fake of a method.
+    """
+    whole = [
+        (sample.by_method() @ weights > 0).all(axis=0)
+        for weights in sample.draws(resampling.resamples, resampling.seed)
+    ]
+    if np.concatenate(whole).mean() >= FEWEST_DEFINED:
+        return None
+    return {method for method in units.methods if not in_one_cluster(members(units, method))}
 
 
 def sample_of(units: Units, cut: Cut, seed: int, most: int = 0) -> Sample:
@@ -143,13 +158,10 @@ def auc_interval(
 
 def members(units: Units, group: str) -> Members:
     """Return the counts of a group: all reals, and all fakes for OVERALL and AVERAGE, otherwise those of the method."""
-    real = units.label == REAL
-    fake = units.fakes("" if group == AVERAGE else group)
-    holds = np.zeros((2, units.n_clusters), dtype=bool)
-    holds[REAL, units.cluster[real]] = True
-    holds[FAKE, units.cluster[fake]] = True
-    of_real, of_fake = (int(n) for n in holds.sum(axis=1))
-    return Members(int(real.sum()), int(fake.sum()), of_real, of_fake, int(holds.all(axis=0).sum()))
+    own = units.of("" if group == AVERAGE else group)
+    clusters = np.unique(units.cluster[own])
+    of_real, mixed = (int(np.count_nonzero(held)) for held in (units.reals_held, units.reals_held[clusters]))
+    return Members(int(units.reals_held.sum()), len(own), of_real, len(clusters), mixed)
 
 
 def refused(name: str, m: Members, drawn: Floats | None) -> str:
@@ -159,9 +171,10 @@ def refused(name: str, m: Members, drawn: Floats | None) -> str:
     """
     if why := too_fine(name, m):
         return why
-    if why := in_one_cluster(m, drawn is None):
+    if why := in_one_cluster(m, drawn is None and m.clusters < 2):
         return why
-    assert drawn is not None
+    if drawn is None:  # see `_worth_drawing`
+        return "no interval: in most resamples a method has no fake"
     defined = int((~np.isnan(drawn)).sum())
     return (
         f"no interval: defined in {defined} of {len(drawn)} resamples" if defined < FEWEST_DEFINED * len(drawn) else ""
@@ -211,6 +224,8 @@ def few_clusters(clusters: Mapping[str, Any]) -> list[str]:
 
 def influence_of(units: Units, group: str) -> Influence:
     """Return each cluster's influence on the AUC of a group: all fakes, one method's, or the mean of the methods."""
+    if group == AVERAGE and len(units.methods) > detection.MANY:
+        return _influence_of_many(units)
     if group == AVERAGE and len(units.methods) > 1:
         return mean_influence([influence_of(units, method) for method in units.methods])
     real, fake = units.label == REAL, units.fakes("" if group == AVERAGE else group)
@@ -218,11 +233,31 @@ def influence_of(units: Units, group: str) -> Influence:
     return influence(places, units.cluster[fake], units.cluster[real], units.n_clusters, units.people)
 
 
+def _influence_of_many(units: Units) -> Influence:
+    """Return what `mean_influence` does of all methods, without looking at each: a fake counts by its method's size."""
+    real, fake = np.flatnonzero(units.label == REAL), np.concatenate([units.of(method) for method in units.methods])
+    sizes = [len(units.of(method)) for method in units.methods]
+    number, weight = np.repeat(np.arange(len(sizes)), sizes), np.repeat(1.0 / np.array(sizes), sizes) / len(sizes)
+    below = placements(units.score[real], units.score[fake]).fake
+    means = np.bincount(number, below * weight) * len(sizes)
+    above = weighted_above(units.score[real], units.score[fake], weight)
+    value, share = float(means.mean()), np.full(len(real), 1.0 / len(real))
+
+    def of(kept: Codes, values: Floats) -> Floats:
+        return np.bincount(units.cluster[kept], values, units.n_clusters).astype(np.float64)
+
+    parts = of(fake, (below - means[number]) * weight), of(real, (above - value) * share)
+    return Influence(value, *parts, of(fake, weight), of(real, share), units.people)
+
+
 def effective_counts(units: Units, group: str) -> tuple[float, float]:
     """Return the effective numbers of clusters (people, if clusters share them) of a group's reals and fakes.
 
     Clusters of very unequal size count for less than their number: (Σ n)² / Σ n² of their numbers n of units.
     """
+    if units.people is None and len(units.methods) > detection.MANY:
+        held = np.unique(units.cluster[units.of(group)], return_counts=True)[1]
+        return effective(units.reals_held.astype(np.float64)), effective(held.astype(np.float64))
     real, fake = units.label == REAL, units.fakes(group)
     shares = [
         np.bincount(units.cluster[own], minlength=units.n_clusters) / max(int(own.sum()), 1) for own in (real, fake)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arrays import Codes, Floats
-from ...core.records import FAKE, REAL
+from ...core.records import REAL
 from ...core.rows import People, Units
 from ...stats.bootstrap import CHUNK, cluster_draws, people_draws
 
@@ -54,6 +54,11 @@ class Levels:
 
     def __len__(self) -> int:
         return len(self.high)
+
+    def take(self, kept: Codes) -> Levels:
+        """Return the levels of these numbers, ascending."""
+        losses = {name: (real[kept], fake[kept]) for name, (real, fake) in self.losses.items()}
+        return Levels(self.high[kept], self.low[kept], self.score[kept], self.bin[kept], losses)
 
     def called(self, threshold: float) -> int:
         """Return how many levels, from the top, are called fake: those with a score of at least `threshold`."""
@@ -103,20 +108,50 @@ def _bin(score: Floats) -> Codes:
 class Sample:
     """Counts of units by level and cluster, separately for the reals and for each method's fakes.
 
-    `parts` holds sparse [T, C] matrices: first the reals, then one for each of `methods`. `n_clusters` is C. `people`
-    are those of clusters that share people.
+    `real` is a sparse [T, C] matrix. `fake`, sparse [E, C], has a row for each method's fakes of one level: by method
+    and then by level, `places` [E] are the levels, and those of the m-th method begin at `starts[m]` [M + 1].
+    `n_clusters` is C. `people` are those of clusters that share people.
     """
 
     levels: Levels
-    parts: tuple[Any, ...]
+    real: Any
+    fake: Any
+    places: Codes
+    starts: Codes
     methods: tuple[str, ...]
     n_clusters: int
     people: People | None = None
 
     def counts(self, weights: Floats) -> tuple[Floats, list[Floats]]:
         """Return counts of reals and of each method's fakes, [T, B] each, with the clusters' weights [C, B]."""
-        real, *fakes = [np.asarray(part @ weights) for part in self.parts]
-        return real, fakes
+        real, fake = np.asarray(self.real @ weights), np.asarray(self.fake @ weights)
+        return real, [self.of_method(fake, number) for number in range(len(self.methods))]
+
+    def of_method(self, fake: Floats, number: int) -> Floats:
+        """Return the counts [T, B] of a method's fakes, from those of all rows of `fake` [E, B]."""
+        own = slice(self.starts[number], self.starts[number + 1])
+        found = np.zeros((len(self.levels), fake.shape[1]))
+        found[self.places[own]] = fake[own]
+        return found
+
+    def of_all(self, fake: Floats) -> Floats:
+        """Return the counts [T, B] of all fakes, from those of all rows of `fake` [E, B]."""
+        return np.asarray(self._joining() @ fake)
+
+    def by_method(self) -> Any:
+        """Return the number of each method's fakes in each cluster, sparse [M, C]."""
+        from scipy.sparse import csr_array
+
+        count = self.starts[-1]
+        return csr_array((np.ones(count), np.arange(count), self.starts), shape=(len(self.methods), count)) @ self.fake
+
+    def _joining(self) -> Any:
+        """Return the sparse [T, E] matrix that adds up the rows of a level."""
+        from scipy.sparse import csr_array
+
+        order = np.argsort(self.places, kind="stable")
+        ends = np.searchsorted(self.places[order], np.arange(len(self.levels) + 1))
+        return csr_array((np.ones(len(order)), order, ends), shape=(len(self.levels), len(order)))
 
     def draws(self, resamples: int, seed: int, chunk: int = CHUNK, skip: int = 0) -> Iterator[Floats]:
         """Return the clusters' weights in pieces of about `chunk` elements, float64 [C, B]; see `cluster_draws`."""
@@ -129,7 +164,9 @@ class Sample:
         """Return the sample with all fakes under one name: metrics of all methods together then need only one curve."""
         if len(self.methods) < 2:
             return self
-        return replace(self, parts=(self.parts[0], sum(self.parts[2:], self.parts[1])), methods=("",))
+        levels = np.arange(len(self.levels))
+        fake = (self._joining() @ self.fake).tocsr()
+        return replace(self, fake=fake, places=levels, starts=np.array([0, len(levels)]), methods=("",))
 
 
 def plain(units: Units) -> Sample:
@@ -150,10 +187,11 @@ def _sample(units: Units, cluster: Codes, n: int, cuts: tuple[float, ...], most:
     from scipy.sparse import coo_array
 
     levels, level = make_levels(units.score, cuts, most)
-    groups = [units.label == REAL]
-    groups += [(units.label == FAKE) & (units.method == method) for method in units.methods]
-    parts = []
-    for kept in groups:
-        entries = (np.ones(int(kept.sum())), (level[kept], cluster[kept]))
-        parts.append(coo_array(entries, shape=(len(levels), n)).tocsr())
-    return Sample(levels, tuple(parts), units.methods, n)
+    reals, fakes = np.flatnonzero(units.label == REAL), [units.of(method) for method in units.methods]
+    real = coo_array((np.ones(len(reals)), (level[reals], cluster[reals])), shape=(len(levels), n)).tocsr()
+    number = np.repeat(np.arange(len(fakes)), [len(own) for own in fakes])
+    own = np.concatenate([*fakes, np.zeros(0, dtype=np.int64)])
+    rows, row = np.unique(number * len(levels) + level[own], return_inverse=True)
+    fake = coo_array((np.ones(len(own)), (row, cluster[own])), shape=(len(rows), n)).tocsr()
+    starts = np.searchsorted(rows, np.arange(len(fakes) + 1) * len(levels))
+    return Sample(levels, real, fake, rows % len(levels), starts, units.methods, n)

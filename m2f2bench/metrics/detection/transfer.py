@@ -52,11 +52,11 @@ def transfer(validation: Units, judged: Units, wanted: Cut, threshold: float, re
     aim = _aim(wanted)
     here = plain(judged)
     one = np.ones((1, 1))
-    curve = detection.all_fakes(*here.counts(one))
+    curve = detection.all_fakes(here, one)
     fixed = np.full(1, threshold)
     found = {name: float(value[0]) for name, value in _at(curve, here, fixed, aim).items()}
     before = plain(validation)
-    there = _at(detection.all_fakes(*before.counts(one)), before, fixed, aim)
+    there = _at(detection.all_fakes(before, one), before, fixed, aim)
     best = float(_best(curve, here, wanted)[0])
     picked = float(detection.threshold(curve, here.levels, _on(wanted))[1][0])
     drawn = _resampled(validation, judged, wanted, aim, resampling)
@@ -114,13 +114,13 @@ def _resampled(validation: Units, judged: Units, wanted: Cut, aim: str, resampli
     before, here = sample_of(validation, wanted, resampling.seed), sample_of(judged, wanted, resampling.seed)
     draws = before.draws(resampling.resamples, resampling.seed + 1)  # the validation's people are others
     thresholds = np.concatenate(
-        [detection.threshold(detection.all_fakes(*before.counts(w)), before.levels, wanted)[1] for w in draws]
+        [detection.threshold(detection.all_fakes(before, w), before.levels, wanted)[1] for w in draws]
     )
     pieces, start = [], 0
     for weights in here.draws(resampling.resamples, resampling.seed):
         own = thresholds[start : start + weights.shape[1]]
         start += weights.shape[1]
-        c = detection.all_fakes(*here.counts(weights))
+        c = detection.all_fakes(here, weights)
         pieces.append({**_at(c, here, own, aim), "best": _best(c, here, wanted)})
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 

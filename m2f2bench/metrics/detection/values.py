@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arrays import Floats
+from ...core.arrays import Codes, Floats
+from ...stats.bootstrap import CHUNK, over_draws
 from ...stats.statistic import ratio
 from ..names import AT_HALF, AVERAGE, OVERALL
 from ..registry import builtin, metric_of
@@ -38,6 +39,8 @@ class Cut:
         return self.how != "fixed"
 
 
+MANY = 64
+"""Manipulations from which on those are not looked at one by one."""
 Values = dict[str, dict[str, Floats]]
 """Group (OVERALL, AVERAGE or a method) → metric → values [B]."""
 
@@ -49,30 +52,68 @@ def all_metrics(metrics: Sequence[str], cut: Cut) -> list[str]:
     return [n for name in metrics for n in ((name, name + AT_HALF) if metric_of(name).decision else (name,))]
 
 
-def evaluate(sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut) -> Values:
+def evaluate(
+    sample: Sample, weights: Floats, metrics: Sequence[str], cut: Cut, some: Container[str] | None = None
+) -> Values:
     """Return each metric of each group under each weighting of the clusters, `weights` float64 [C, B].
+
+    With `some`, of all fakes and of these methods alone, and not the average over methods.
 
     All groups have the same threshold. `metrics` may hold decision metrics ending in `@0.5`.
     """
-    real, fakes = sample.counts(weights)
-    everything = all_fakes(real, fakes)
+    real, fake = np.asarray(sample.real @ weights), np.asarray(sample.fake @ weights)
+    everything = curves.curve(real, sample.of_all(fake))
     own = threshold(everything, sample.levels, cut)
     halves = np.full_like(own[0], sample.levels.called(0.5)), np.full_like(own[1], 0.5)
     out: Values = {OVERALL: _group(everything, sample.levels, own, halves, metrics)}
-    for method, fake in zip(sample.methods, fakes, strict=True):
-        if len(fakes) == 1:
-            out[method] = out[OVERALL]
-        else:
-            out[method] = _group(curves.curve(real, fake), sample.levels, own, halves, metrics)
-    if sample.methods:
+    if len(sample.methods) == 1:
+        out[sample.methods[0]] = out[OVERALL]
+    elif len(sample.methods) > MANY and weights.shape[1] == 1:
+        out |= _of_many(sample, real, fake, own, halves, metrics)
+    else:
+        for number, method in enumerate(sample.methods):
+            if some is None or method in some:
+                c = curves.curve(real, sample.of_method(fake, number))
+                out[method] = _group(c, sample.levels, own, halves, metrics)
+    if sample.methods and some is None:
         own_values = [out[method] for method in sample.methods]
         out[AVERAGE] = {name: np.mean([values[name] for values in own_values], axis=0) for name in metrics}
     return out
 
 
-def all_fakes(real: Floats, fakes: Sequence[Floats]) -> Curve:
-    """Return the curve of all methods' fakes together against the reals, from `Sample.counts`."""
-    return curves.curve(real, sum(fakes, np.zeros_like(real)))
+def _of_many(
+    sample: Sample, real: Floats, fake: Floats, own: Decisions, halves: Decisions, metrics: Sequence[str]
+) -> Values:
+    """Return each metric of each of many methods under one weighting: methods are the columns, some at a time."""
+    width = max(1, CHUNK // len(sample.levels))
+    numbers = np.arange(len(sample.methods))
+
+    def of(some: Codes) -> dict[str, Floats]:
+        first, last = sample.starts[some[0]], sample.starts[some[-1] + 1]
+        there = real[:, 0] > 0
+        there[sample.places[first:last]] = True
+        there[0] |= not there.any()
+        kept, place = np.flatnonzero(there), np.cumsum(there) - 1
+        fakes = np.zeros((len(kept), len(some)))
+        column = np.repeat(np.arange(len(some)), np.diff(sample.starts[some[0] : some[-1] + 2]))
+        fakes[place[sample.places[first:last]], column] = fake[first:last, 0]
+        c = curves.curve(np.repeat(real[kept], len(some), axis=1), fakes)
+        levels = sample.levels.take(kept)
+        called = [np.full(len(some), there[: int(steps[0])].sum()) for steps, _ in (own, halves)]
+        cuts = [np.full(len(some), cut[0]) for _, cut in (own, halves)]
+        return _group(c, levels, (called[0], cuts[0]), (called[1], cuts[1]), metrics)
+
+    pieces = over_draws((numbers[first : first + width] for first in range(0, len(numbers), width)), of)
+    found = {name: np.concatenate([piece[name] for piece in pieces]) for name in metrics}
+    return {
+        method: {name: values[number : number + 1] for name, values in found.items()}
+        for number, method in enumerate(sample.methods)
+    }
+
+
+def all_fakes(sample: Sample, weights: Floats) -> Curve:
+    """Return the curve of all methods' fakes together against the reals, with the clusters' weights [C, B]."""
+    return curves.curve(np.asarray(sample.real @ weights), sample.of_all(np.asarray(sample.fake @ weights)))
 
 
 def _group(c: Curve, levels: Levels, own: Decisions, halves: Decisions, metrics: Sequence[str]) -> dict[str, Floats]:
@@ -143,8 +184,7 @@ def _best(c: Curve, between: Floats, maximise: str) -> Steps:
 
 def reliability_bins(sample: Sample) -> list[Mapping[str, float | int | None]]:
     """Return the reliability diagram of all units: each bin's ends, number of units, mean score and share of fakes."""
-    real, fakes = sample.counts(np.ones((1, 1)))
-    c = all_fakes(real, fakes)
+    c = all_fakes(sample, np.ones((1, 1)))
     n, score, share = (
         values[:, 0] for values in reliability(Tally(c, sample.levels, c.n_fake, c.n_real, np.full(1, 0.5)))
     )

@@ -96,8 +96,10 @@ class Series:
 
     def _curves(self, sample: Sample, weights: Floats) -> list[Curve]:
         """Return the group's curve, or each method's for `average`; all share score levels and false positives."""
+        if self.group != AVERAGE:
+            return [all_fakes(sample, weights)]
         real, fakes = sample.counts(weights)
-        return [curve(real, fake) for fake in fakes] if self.group == AVERAGE else [all_fakes(real, fakes)]
+        return [curve(real, fake) for fake in fakes]
 
     def roc(self) -> tuple[Floats, Floats]:
         """Return false and true positive rates [P], from (0, 0) to (1, 1), with a point for each distinct score.

@@ -197,6 +197,8 @@ class TrainingSettings(Settings):
     """Gradients are scaled down to this norm; None: never."""
     precision: Precision = "fp32"
     """fp32, or mixed precision by autocast."""
+    deterministic: bool = True
+    """On a GPU by algorithms that give the same bits in every training; false: by those that are fastest there."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
@@ -249,6 +251,7 @@ class TrainingSettings(Settings):
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
+        later |= {"deterministic"}
         found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:
@@ -310,6 +313,8 @@ class StageSettings(Settings):
     clip_grad_norm: float | None = Field(default=1.0, gt=0.0)
     precision: Precision = "bf16"
     """fp32, or mixed precision by autocast."""
+    deterministic: bool = True
+    """On a GPU by algorithms that give the same bits in every training; false: by those that are fastest there."""
     gradient_checkpointing: bool = False
     """Less memory for more time: activations are computed again."""
     group_by_length: bool = True
@@ -355,4 +360,4 @@ class StageSettings(Settings):
 
     def content(self) -> dict[str, Any]:
         """Return the settings as JSON values, without later additions that are at their defaults."""
-        return _without(self, {"classes", "token_dropout", "visual_dropout", "group_by_image"})
+        return _without(self, {"classes", "token_dropout", "visual_dropout", "group_by_image", "deterministic"})

@@ -65,12 +65,15 @@ def why_not(precision: str, device: str) -> str:
 
 
 @contextlib.contextmanager
-def repeatable() -> Iterator[None]:
-    """Compute as `exact_fp32` does, and on a GPU by cuDNN's deterministic algorithms: the same bits in every run."""
+def repeatable(deterministic: bool = True) -> Iterator[None]:
+    """Compute as `exact_fp32` does, and on a GPU by cuDNN's deterministic algorithms: the same bits in every run.
+
+    Otherwise cuDNN tries its algorithms, and takes the fastest.
+    """
     from torch.backends import cudnn
 
     before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
-    cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, not deterministic, deterministic
     try:
         with exact_fp32():
             yield

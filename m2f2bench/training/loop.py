@@ -54,7 +54,8 @@ def fit(
     if done is not None:
         return done
     accelerator = accelerator or make_accelerator(job, precision)
-    with own_draws(), repeatable(), KEPT_MEMORY:
+    settings = job.settings if job.language is None else job.language.settings
+    with own_draws(), repeatable(settings.deterministic), KEPT_MEMORY:
         with together():
             made = objective(accelerator)
         with contextlib.closing(made):

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from toy_training import fit, frames, read, toy_job
 
 from m2f2bench.core.errors import DataError, DetectorError, FrameError
+from m2f2bench.core.records import Frame
 from m2f2bench.core.tensors import read_tensors
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.training.job import latest_checkpoint
@@ -175,3 +177,18 @@ def test_weights_file_is_plain_float_tensors(tmp_path: Path) -> None:
     assert metadata["architecture"] == "test_resnet"
     assert tensors["fc.weight"].shape[0] == 1
     assert all(torch.isfinite(t.float()).all() for t in tensors.values())
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_cudnn_chooses_its_algorithms_only_where_asked(tmp_path: Path, deterministic: bool) -> None:
+    cudnn, seen = torch.backends.cudnn, set()
+    before = cudnn.benchmark, cudnn.deterministic
+
+    def reading(frame: Frame) -> Any:
+        seen.add((cudnn.benchmark, cudnn.deterministic))
+        return read(frame)
+
+    job = replace(toy_job(tmp_path, epochs=1, deterministic=deterministic), read=reading)
+    TimmDetector.fit(job)
+    assert seen == {(not deterministic, deterministic)} and (cudnn.benchmark, cudnn.deterministic) == before
+    assert ("deterministic" in job.settings.content()) == (not deterministic)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
@@ -196,19 +197,36 @@ def module_from_file(reference: str, kind: str) -> types.ModuleType:
     return module
 
 
-def loading_here() -> Callable[[], None]:
-    """Return a function that loads in another process the files that `module_from_file` has executed in this one.
+def finding_here() -> Callable[[], None]:
+    """Return a function that lets another process import modules of files that `module_from_file` has executed here.
 
-    What is pickled here can then be read there.
+    What is pickled here can then be read there. Nothing else is executed: another of these files may have been changed
+    since, or may take a name that this process has let go.
     """
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith(FROM_FILE)]
-    return partial(load_files, [str(module.__file__) for module in modules])
+    modules = [(name, module) for name, module in list(sys.modules.items()) if name.startswith(FROM_FILE)]
+    return partial(find_files, {name: str(module.__file__) for name, module in modules})
 
 
-def load_files(files: Sequence[str]) -> None:
-    """Execute files, each once."""
-    for path in files:
-        module_from_file(f"{path}:", "file")
+def find_files(paths: Mapping[str, str]) -> None:
+    """Let modules of these names be imported, from files of these paths."""
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, _Files)]
+    sys.meta_path.append(_Files(paths))
+
+
+class _Files(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and executes modules of files."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.paths = paths
+
+    def find_spec(self, fullname: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
+        return importlib.util.spec_from_loader(fullname, self) if fullname in self.paths else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return module_from_file(f"{self.paths[spec.name]}:", "file")
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Do nothing: it was executed."""
 
 
 BACKENDS = Registry(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..cards.models import DetectorCard
-from ..cards.registry import loading_here
+from ..cards.registry import finding_here
 from ..core.cluster import Cluster
 from ..core.errors import MachineError
 from ..core.workers import Pool
@@ -53,7 +53,7 @@ def judging(
         return
     make = partial(mapping_detector, reference, *how)
     named = isinstance(reference, (str, Path, DetectorCard))
-    pool = Pool(cluster, make, partial(_about, named), loading_here())
+    pool = Pool(cluster, make, partial(_about, named), finding_here())
     try:
         about = pool.about()
         _compare(judge, about["key"])

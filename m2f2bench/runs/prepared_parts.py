@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
-from ..cards.registry import loading_here
+from ..cards.registry import finding_here
 from ..core.cluster import Cluster, connected
 from ..core.errors import FrameError, MachineError
 from ..core.files import cannot_write, replacing
@@ -121,7 +121,7 @@ def _by_workers(
     adapter: FaceAdapter, form: Form, root: Path, parts: Sequence[tuple[Part, str]], cluster: Cluster
 ) -> Iterator[int]:
     make = partial(_Place, adapter, form, root.resolve())
-    with connected(cluster), contextlib.closing(Pool(cluster, make, _Place.about, loading_here())) as pool:
+    with connected(cluster), contextlib.closing(Pool(cluster, make, _Place.about, finding_here())) as pool:
         key, seen = pool.about()
         if not seen or key != adapter.key():
             why = "have other versions of what finds faces" if seen else f"do not see the folder '{root.resolve()}'"

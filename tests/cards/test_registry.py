@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from paths import ROOT, TESTS
 
 import m2f2bench
-from m2f2bench.cards.registry import ADAPTERS, BACKENDS, Registry
+from m2f2bench.cards.registry import ADAPTERS, BACKENDS, Registry, finding_here, load_from_file, module_from_file
 from m2f2bench.core.errors import M2F2BenchError
 
 PLUGIN = TESTS / "plugin"
@@ -210,3 +211,16 @@ def test_near_names_among_very_many() -> None:
     assert "did you mean 'frame_0123456'" in near("frame_0123456x", names)
     assert near("x" * 100_000, names).startswith("; known: ")
     assert time.perf_counter() - begun < 5.0
+
+
+def test_another_process_executes_only_the_files_that_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "needed.py").write_text("class Mine:\n    number = 7\n")
+    (tmp_path / "changed.py").write_text("x = 1\n")
+    mine = load_from_file(f"{tmp_path / 'needed.py'}:Mine", "backend")
+    module_from_file(f"{tmp_path / 'changed.py'}:x", "metric")
+    (tmp_path / "changed.py").write_text("raise ValueError\n")
+    (tmp_path / "sent").write_bytes(pickle.dumps((finding_here(), pickle.dumps(mine))))
+    code = "import pickle, sys; before, sent = pickle.load(open(sys.argv[1], 'rb')); before(); before()"
+    code += "; print(pickle.loads(sent).number)"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "sent"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("7\n", "")

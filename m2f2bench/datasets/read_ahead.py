@@ -6,8 +6,10 @@ that frame's status; a fault of the machine, and an error that concerns the whol
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+_Outcome = tuple[R | None, BaseException | None, int]
+"""A result or what was raised, and the result's bytes."""
+LOT = 0.005
+"""Seconds after which a thread hands over what it has; what takes longer is handed over alone."""
+QUICK = 0.001
+"""Seconds below which an item is mostly Python's own work: a second thread would make it slower."""
+REST = 0.1
+"""Seconds after which a thread that rests looks whether it is needed now."""
 OK = "ok"
 FAILED = tuple(status for status in STATUSES if status != OK)
 
@@ -167,6 +177,9 @@ class ReadAhead(Generic[T, R]):
     At most `count` items are in work or finished before they are used, and no item is started while the finished
     results and those in work (each counted as large as the largest so far) take more than `AHEAD_BYTES`; one item is
     always allowed. `size` returns a result's bytes. Frames of one video file are read in order (see `turns`).
+
+    What is done at once is Python's own work, of which threads can do only one at a time: they then hand over several
+    results together, and all but one thread rest.
     """
 
     def __init__(
@@ -175,15 +188,15 @@ class ReadAhead(Generic[T, R]):
         """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most four."""
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), threading.Event()
         self._arrived, self._room = threading.Condition(self._lock), threading.Condition(self._lock)
         """What the user waits for, and what the threads wait for. They wake only if they can go on: to wake a thread
         takes longer than to decode a small picture."""
         self._turns = Turns()
-        self._done: dict[int, tuple[R | None, BaseException | None, int]] = {}
-        self._begun = self._taken = self._running = self._held = self._largest = 0
-        self._wanted = -1
-        self._stopped = False
+        self._done: dict[int, _Outcome[R]] = {}
+        self._begun = self._taken = self._running = self._finished = self._held = self._largest = 0
+        self._wanted, self._mean = -1, math.inf
+        """The number that the user waits for, and the seconds that an item took lately."""
 
     def each(self) -> Generator[R, None, None]:
         """Yield one result after the other; each is kept until the next is requested. Raises what `work` raised."""
@@ -226,7 +239,9 @@ class ReadAhead(Generic[T, R]):
 
     def _sized(self) -> Generator[tuple[R, int], None, None]:
         # Daemons: a generator that is never closed must not keep the process alive.
-        threads = [threading.Thread(target=self._loop, name=f"read-{i}", daemon=True) for i in range(self._threads)]
+        threads = [
+            threading.Thread(target=self._loop, args=(i,), name=f"read-{i}", daemon=True) for i in range(self._threads)
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -234,7 +249,7 @@ class ReadAhead(Generic[T, R]):
                 yield self._take(number)
         finally:
             with self._lock:
-                self._stopped = True
+                self._closed.set()
                 self._room.notify_all()
             for thread in threads:
                 thread.join()
@@ -246,6 +261,7 @@ class ReadAhead(Generic[T, R]):
             self._arrived.wait_for(lambda: number in self._done)
             result, failure, size = self._done.pop(number)
             self._taken += 1
+            self._finished -= 1
             self._room.notify()
         if failure is not None:
             raise failure
@@ -256,39 +272,72 @@ class ReadAhead(Generic[T, R]):
             self._held -= size
             self._room.notify_all()
 
+    def _over(self) -> bool:
+        return self._closed.is_set() or self._begun == len(self._items)
+
     def _ready(self) -> bool:
         """Return whether a thread may start the next item, or has to end."""
-        if self._stopped or self._begun == len(self._items):
+        if self._over():
             return True
         if self._begun - self._taken >= self._count:
             return False
-        idle = not self._running and not self._done
+        idle = not self._running and not self._finished
         return idle or self._held + (self._running + 1) * self._largest <= AHEAD_BYTES
 
-    def _loop(self) -> None:
+    def _loop(self, thread: int) -> None:
+        lot: dict[int, _Outcome[R]] = {}
+        began = 0.0
         while True:
             with self._lock:
-                self._room.wait_for(self._ready)
-                if self._stopped or self._begun == len(self._items):
-                    return
-                number = self._begun
-                self._begun += 1
-                self._running += 1
-                started = self._turns.start(self._items[number])
+                spent = time.perf_counter() - began
+                if lot and (spent > LOT or self._over() or not self._ready()):
+                    self._hand_over(lot, spent)
+                rests = thread > 0 and not lot and self._mean < QUICK and not self._over()
+                if not rests:
+                    self._room.wait_for(self._ready)
+                    if self._over():
+                        return
+                    began = began if lot else time.perf_counter()
+                    number, started = self._begin()
+                    if started is not None and lot:  # it may have to wait for its turn
+                        self._hand_over(lot, spent)
+            if rests:
+                self._closed.wait(REST)
+                continue
             outcome = self._made(number, started[1] if started is not None else None)
             with self._lock:
-                self._turns.end(started)
-                self._running -= 1
-                self._held += outcome[2]
-                self._largest = max(self._largest, outcome[2])
-                self._done[number] = outcome
-                if number == self._wanted:
-                    self._arrived.notify()
-                if self._begun - self._taken < self._count or self._begun == len(self._items):
-                    self._room.notify_all()
+                self._end(number, outcome, started, lot)
             del outcome  # otherwise it is kept while this thread waits
 
-    def _made(self, number: int, turn: Turn | None) -> tuple[R | None, BaseException | None, int]:
+    def _begin(self) -> tuple[int, tuple[str, Turn] | None]:
+        """Return the number of the next item, and its turn if it has one."""
+        number = self._begun
+        self._begun += 1
+        self._running += 1
+        return number, self._turns.start(self._items[number])
+
+    def _end(
+        self, number: int, outcome: _Outcome[R], started: tuple[str, Turn] | None, lot: dict[int, _Outcome[R]]
+    ) -> None:
+        """Put an item's result into the thread's lot, which is handed over later."""
+        self._turns.end(started)
+        self._running -= 1
+        self._finished += 1
+        self._held += outcome[2]
+        self._largest = max(self._largest, outcome[2])
+        lot[number] = outcome
+
+    def _hand_over(self, lot: dict[int, _Outcome[R]], spent: float) -> None:
+        """Let the user have results that took so many seconds together."""
+        self._mean = spent / len(lot)
+        self._done |= lot
+        if self._wanted in lot:
+            self._arrived.notify()
+        if self._begun - self._taken < self._count or self._over():
+            self._room.notify_all()
+        lot.clear()
+
+    def _made(self, number: int, turn: Turn | None) -> _Outcome[R]:
         """Return the result of one item or what was raised, and the result's bytes."""
         try:
             with having(turn):

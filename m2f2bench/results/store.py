@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,8 +111,7 @@ class RowStore(Generic[R]):
 
     def flat(self, row: R) -> dict[str, Any]:
         """Return what is written of a row, column → value."""
-        fields = dataclasses.fields(row)  # type: ignore[arg-type]
-        return {f.name: getattr(row, f.name) for f in fields}
+        return {name: getattr(row, name) for name in _names(cast(Any, type(row)))}
 
     def made(self, flat: dict[str, Any]) -> R:
         """Return the row from its columns. Raises ValueError, TypeError or KeyError if it cannot be a row."""
@@ -247,5 +247,14 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
     return ", ".join(described)
 
 
+@functools.cache
+def _names(row: Any) -> tuple[str, ...]:
+    """Return the names of a row's columns."""
+    return tuple(f.name for f in dataclasses.fields(row))
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
 def _line(flat: Mapping[str, Any]) -> bytes:
-    return json.dumps(flat, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return _ENCODER.encode(flat).encode() + b"\n"

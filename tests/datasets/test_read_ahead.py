@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from m2f2bench.datasets import limits, read_ahead
 from m2f2bench.datasets.limits import Gate
@@ -185,3 +187,38 @@ def test_e2_large_pictures_in_small_files_do_not_fill_the_memory(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) * 1024 <= 1.5e9
+
+
+def test_what_is_done_at_once_is_one_threads_work_and_what_takes_long_is_shared() -> None:
+    """Items that take no time and then long: each is worked on once, in order, whoever rests."""
+    by: list[str] = []
+    lock = threading.Lock()
+
+    def work(number: int) -> int:
+        if number >= 400:
+            time.sleep(0.01)
+        with lock:
+            by.append(threading.current_thread().name)
+        return number
+
+    reading = ReadAhead(work, range(440), count=32, size=lambda one: 0, threads=3)
+    assert list(reading.each()) == list(range(440)) and len(by) == 440
+    quick, slow = by[100:390], by[410:]
+    assert max(quick.count(name) for name in set(quick)) > len(quick) / 2 and len(set(slow)) > 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 0, 0, 0.002, 0.006]), st.integers(0, 60)), max_size=30),
+    st.integers(1, 6),
+    st.integers(1, 4),
+)
+@settings(max_examples=40)
+def test_no_item_is_lost_whatever_they_take(items: list[tuple[float, int]], count: int, threads: int) -> None:
+    def work(number: int) -> int:
+        time.sleep(items[number][0])
+        return number
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_ahead, "AHEAD_BYTES", 100)
+        reading = ReadAhead(work, range(len(items)), count=count, size=lambda one: items[one][1], threads=threads)
+        assert [one for batch in reading.batches(3) for one in batch] == list(range(len(items)))

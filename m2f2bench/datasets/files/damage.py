@@ -164,10 +164,10 @@ class _Watched(_Compared):
 
     def _sentinels(self) -> Iterator[tuple[tuple[int, int], Any]]:
         """Yield places in the last row with colours that no picture has next to each other."""
-        bands = len(self.getbands())
+        bands, last = len(self.getbands()), self.size[1] - 1
         for x in range(4):
-            colour = _SENTINELS[x % len(_SENTINELS)]
-            yield (x, self.size[1] - 1), colour[0] if bands == 1 else colour[:bands]
+            colour = _SENTINELS[x % 2]
+            yield (x, last), colour[0] if bands == 1 else colour[:bands]
 
 
 def _noisy(data: bytes, layout: _Layout) -> bytes:

@@ -215,12 +215,12 @@ def _open(data: bytes, frame_id: str) -> ImageFile.ImageFile:
     The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
     settings of the whole process, and it would also try formats that start other programs (EPS).
     """
-    from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
-
     _quieten()
-    file = io.BytesIO(data)
     if data.startswith(JPEG_START):
         return load_jpeg(data)
+    from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+    file = io.BytesIO(data)
     if data.startswith(PNG_START):
         check_png_chunks(data)
         return PngImagePlugin.PngImageFile(file)

@@ -103,9 +103,7 @@ def connected(cluster: Cluster | None) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault(
-        "RAY_worker_niceness", "0"
-    )  # Ray's own 15 leaves workers hardly any time beside other programs
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves workers beside other programs
     try:
         import ray
     except ImportError as error:

@@ -20,7 +20,7 @@ from ..core.notebook import bar, chart, columns_of, data_frame, heading, lines, 
 from ..core.notebook import table as html_table
 from ..core.records import FAKE, REAL, Frame, Prediction, Score
 from ..core.rows import from_predictions
-from ..metrics.detection.intervals import FEW_CLUSTERS
+from ..metrics.detection.clusters import FEW_CLUSTERS
 from ..metrics.registry import title as metric_title
 from ..results.result import plain
 from ..results.signature import bootstrap_field, data_hash, drawn_field, short, versions

@@ -23,7 +23,7 @@ from ..core.notebook import table as html_table
 from ..core.patterns import is_pattern, matching
 from ..core.records import Score
 from ..loading import load_leaderboard
-from ..metrics.detection.intervals import few_clusters
+from ..metrics.detection.clusters import few_clusters
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.sample import plain
 from ..metrics.detection.tails import differences

@@ -8,7 +8,7 @@ from typing import Any
 from ..cards.folders import DETECTION, EXPLANATION, HEATMAPS
 from ..core import markdown
 from ..core.records import Score
-from ..metrics.detection.intervals import few_clusters
+from ..metrics.detection.clusters import few_clusters
 from ..metrics.detection.paired import Difference, p_text
 from ..metrics.names import AT_HALF, AVERAGE
 from ..metrics.reader_errors import error_note, errors_line

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.notebook import shown_score
 from ..core.records import Score
-from ..metrics.detection.intervals import few_clusters
+from ..metrics.detection.clusters import few_clusters
 from ..metrics.metric import DELONG
 from ..metrics.registry import title
 from ..results.form import known_in

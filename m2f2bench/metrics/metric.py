@@ -53,7 +53,7 @@ class Metric:
     returns float64 [B] (give `decision=True` if it uses the decisions); for answers it takes (`Answers` [N], bool [N]:
     which of them count) and returns a `stats.statistic.Statistic`.
 
-    `trials` says how to count independent trials for a value at an end of the range (see `intervals.trials`); if empty,
+    `trials` says how to count independent trials for a value at an end of the range (see `clusters.trials`); if empty,
     there is no interval there when all resamples agree. The other fields are for this package's metrics: `test`, its
     special test or interval; `biased`, how many times resampling
     shifts it are to be subtracted: twice if the value has the same bias; `calibrated`, it is said what a calibrated

@@ -21,7 +21,7 @@ from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
 from ..faces.wanted import LARGEST, Wanted, of_signature
 from ..loading import load_metrics, measured_dataset, registered
-from ..metrics.detection.intervals import few_clusters
+from ..metrics.detection.clusters import few_clusters
 from ..metrics.detection.margins import wanted_margin
 from ..metrics.detection.paired import Difference, Judged, Paired, corrected, p_text
 from ..metrics.detection.tails import differences

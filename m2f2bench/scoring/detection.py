@@ -20,7 +20,8 @@ from ..core.rows import Rows, Strings, Units
 from ..core.text import split_people
 from ..datasets.dataset import Dataset, frame_digests, plan_frames
 from ..loading import ABOUT_TASK, load_dataset, load_protocol, with_metrics
-from ..metrics.detection.intervals import effective_counts, pick_threshold, score_units
+from ..metrics.detection.clusters import effective_counts
+from ..metrics.detection.intervals import pick_threshold, score_units
 from ..metrics.detection.transfer import too_few_reals, transfer
 from ..metrics.detection.values import Cut
 from ..metrics.names import OVERALL

@@ -12,7 +12,8 @@ import numpy as np
 from ..cards.folders import DETECTION
 from ..core.errors import ScoreError
 from ..core.records import Score
-from ..metrics.detection.intervals import biases, refused, too_few, too_fine
+from ..metrics.detection.clusters import too_few
+from ..metrics.detection.intervals import biases, refused, too_fine
 from ..metrics.detection.paired import AGREE, Judged
 from ..metrics.detection.values import all_metrics
 from ..metrics.metric import DELONG

@@ -12,7 +12,8 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import ScoreError
 from ..core.places import without_folders
-from ..metrics.detection.intervals import refused, too_few
+from ..metrics.detection.clusters import too_few
+from ..metrics.detection.intervals import refused
 from ..metrics.detection.margins import margin_of
 from ..metrics.detection.paired import Difference, Judged, Paired
 from ..metrics.detection.values import all_metrics

@@ -17,7 +17,8 @@ from m2f2bench.cards.models import ProtocolCard
 from m2f2bench.cards.protocols import DETECTION_METRICS, Bootstrap
 from m2f2bench.core.rows import Units
 from m2f2bench.metrics.detection import intervals, sample
-from m2f2bench.metrics.detection.intervals import Scored, auc_interval, members, pick_threshold, resample, score_units
+from m2f2bench.metrics.detection.clusters import members
+from m2f2bench.metrics.detection.intervals import Scored, auc_interval, pick_threshold, resample, score_units
 from m2f2bench.metrics.detection.values import Cut
 from m2f2bench.metrics.registry import metric_of
 from m2f2bench.results.units import to_units

@@ -14,7 +14,8 @@ from m2f2bench.core.records import FAKE, REAL
 from m2f2bench.core.rows import Units
 from m2f2bench.loading import load_protocol
 from m2f2bench.metrics.detection import intervals, values
-from m2f2bench.metrics.detection.intervals import effective_counts, influence_of, members, score_units
+from m2f2bench.metrics.detection.clusters import effective_counts, influence_of, members
+from m2f2bench.metrics.detection.intervals import score_units
 from m2f2bench.metrics.detection.sample import plain
 from m2f2bench.metrics.detection.values import Cut, all_metrics, evaluate
 from m2f2bench.metrics.names import AVERAGE, OVERALL

@@ -11,7 +11,7 @@ from few_people import crossed, gap_of
 
 import m2f2bench
 from m2f2bench.core.rows import Rows
-from m2f2bench.metrics.detection.intervals import effective_counts, few_clusters
+from m2f2bench.metrics.detection.clusters import effective_counts, few_clusters
 from m2f2bench.results.units import clusters, people_of
 
 

@@ -24,18 +24,8 @@ from ..metric import DELONG, MCNEMAR
 from ..names import AT_HALF, OVERALL
 from ..registry import at_threshold, metric_of
 from . import values as detection
-from .intervals import (
-    NO_SPREAD,
-    groups_of,
-    influence_of,
-    members,
-    pick_threshold,
-    refused,
-    resample,
-    too_few,
-    too_fine,
-    trials,
-)
+from .clusters import groups_of, influence_of, members, too_few, trials
+from .intervals import NO_SPREAD, pick_threshold, refused, resample, too_fine
 from .margins import Margin, margin_of, margin_of_draws
 from .sample import plain
 from .values import Cut, Values
@@ -224,7 +214,7 @@ class Paired:
         return scaled | margin_tests(found, drawn, name, groups, self._margin, self._alpha)
 
     def groups(self, group: str, name: str) -> float:
-        """Return the effective number of clusters behind the resamples; see `intervals.groups_of`."""
+        """Return the effective number of clusters behind the resamples; see `clusters.groups_of`."""
         return self.first.groups(group, name)
 
     def _mcnemar(self, name: str) -> dict[str, Any]:
@@ -271,7 +261,7 @@ def bootstrap_difference(
     `ci` is the expanded percentile interval over so many `groups` (see `stats.bootstrap.expanded_tail`); `p` is
     two-sided, for the interval that just reaches zero; it is an upper bound if no resample does. `same`: both detectors
     gave the same scores, so the difference is zero. If all resamples agree, the spread is unknown: there is no
-    interval, and p is at most that of `n_trials` trials with the same outcome (see `intervals.trials`), each with a
+    interval, and p is at most that of `n_trials` trials with the same outcome (see `clusters.trials`), each with a
     chance of at most max(0.5, 1 - |difference|).
     """
     below, above, n = sides(drawn)

@@ -18,8 +18,9 @@ from ...stats.bootstrap import percentile_interval
 from ...stats.statistic import ratio
 from . import curve as curves
 from . import values as detection
+from .clusters import in_one_cluster, members
 from .curve import Curve
-from .intervals import in_one_cluster, members, sample_of
+from .intervals import sample_of
 from .sample import Sample, plain
 from .tally import Tally, accuracy, balanced_accuracy, f1
 from .values import Cut

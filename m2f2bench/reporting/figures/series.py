@@ -12,8 +12,9 @@ import numpy as np
 from ...cards.protocols import Bootstrap
 from ...core.records import FAKE, ORIGINAL, REAL, Score
 from ...core.rows import Units
+from ...metrics.detection.clusters import groups_of
 from ...metrics.detection.curve import Curve, curve
-from ...metrics.detection.intervals import Scored, groups_of, score_units
+from ...metrics.detection.intervals import Scored, score_units
 from ...metrics.detection.sample import EDGES, Sample, plain, resampled
 from ...metrics.detection.tally import Tally, reliability
 from ...metrics.detection.values import Cut, all_fakes

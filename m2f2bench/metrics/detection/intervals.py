@@ -95,10 +95,8 @@ def _worth_drawing(units: Units, sample: Sample, resampling: Bootstrap) -> set[s
 
     One whose fakes are in one cluster gets none. The average is undefined in a resample without any fake of a method.
     """
-    whole = [
-        (sample.by_method() @ weights > 0).all(axis=0)
-        for weights in sample.draws(resampling.resamples, resampling.seed)
-    ]
+    held, draws = sample.by_method(), sample.draws(resampling.resamples, resampling.seed)
+    whole = [(held @ weights > 0).all(axis=0) for weights in draws]
     if np.concatenate(whole).mean() >= FEWEST_DEFINED:
         return None
     return {method for method in units.methods if not in_one_cluster(members(units, method))}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Option
 
-from .options import CardsOption, DataOption, DetectorNamed, DeviceOption, settle
+from .options import CardsOption, DataOption, DetectorNamed, DeviceOption, PrecisionOption, settle
 from .output import say
 
 
@@ -28,6 +28,7 @@ def demo(
     ),
     crop: Annotated[str, Option("--crop", metavar="NAME", help="Default: the crop that each detector knows.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     cards: CardsOption = None,
     data: DataOption = None,
 ) -> None:
@@ -36,7 +37,8 @@ def demo(
     from ..demo.serve import served
 
     end_as_by_ctrl_c()
-    with served(detector or (), host=host, port=port, finder=finder, crop=crop, device=device) as address:
+    judging = {"finder": finder, "crop": crop, "device": device}
+    with served(detector or (), host=host, port=port, **judging, precision=precision) as address:
         say(f"open {address} in a browser; Ctrl-C ends it, and deletes what was uploaded")
         while True:
             time.sleep(3600)

@@ -167,6 +167,7 @@ def predict(
     ] = "",
     finder: Annotated[str, Option(metavar="NAME[:FILE][@SCORE]", help="Who finds faces. Default: centerface.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = None,
     cards: CardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -181,7 +182,7 @@ def predict(
 
         if heatmap is None:
             raise DetectorError("--cam needs a folder for the maps: give --heatmap DIR too")
-        judge = mapping_detector(judge, device, cam, cam_layer)
+        judge = mapping_detector(judge, device, cam, cam_layer, precision)
     found = predict_paths(
         paths,
         judge,
@@ -194,6 +195,7 @@ def predict(
         faces=faces,
         crop=crop,
         finder=finder,
+        precision=precision,
     )
     if as_json:
         echo_json(found)

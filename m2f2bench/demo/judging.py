@@ -114,13 +114,13 @@ class Judge:
         return self.detector.card.name
 
     @classmethod
-    def of(cls, reference: Any, device: str = "auto", crop: str = "") -> Judge:
+    def of(cls, reference: Any, device: str = "auto", crop: str = "", precision: str | None = None) -> Judge:
         """Load a detector by name, card, folder or `file.py:Class`. Raises DetectorError and CardError.
 
         `crop` is by default the one that it was trained on, where that is known. A torch network that makes no maps
         gets Grad-CAM's where the package is installed.
         """
-        detector = load_detector(reference, device)
+        detector = load_detector(reference, device, precision)
         client = ExplainerClient(detector) if detector.as_explainer() is not None else None
         card = load_crop(crop or training_crop(detector.card) or CROP)
         return cls(detector, card, _mapper(detector), client)
@@ -173,9 +173,17 @@ class Panel:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def of(cls, detectors: Sequence[Any], *, finder: str = "centerface", crop: str = "", device: str = "auto") -> Panel:
+    def of(
+        cls,
+        detectors: Sequence[Any],
+        *,
+        finder: str = "centerface",
+        crop: str = "",
+        device: str = "auto",
+        precision: str | None = None,
+    ) -> Panel:
         """Load detectors and a finder; see `Judge.of` for the crop. Raises M2F2BenchError, also for two of one name."""
-        judges = [Judge.of(one, device, crop) for one in detectors]
+        judges = [Judge.of(one, device, crop, precision) for one in detectors]
         names = [judge.name for judge in judges]
         if not judges:
             raise DataError("the demo has no detector: give one with --detector")

@@ -57,6 +57,7 @@ def served(
     finder: str = "centerface",
     crop: str = "",
     device: str = "auto",
+    precision: str | None = None,
 ) -> Iterator[str]:
     """Serve the demo while the block runs; gives its address. Everything that was uploaded is deleted afterwards.
 
@@ -66,7 +67,8 @@ def served(
     gradio = imported()
     from .page import CSS, Page
 
-    panel = Panel.of(list(detectors) or [default_detector(device)], finder=finder, crop=crop, device=device)
+    given = list(detectors) or [default_detector(device)]
+    panel = Panel.of(given, finder=finder, crop=crop, device=device, precision=precision)
     before = os.environ.get(FOLDER)
     with tempfile.TemporaryDirectory(prefix="m2f2bench-demo-") as folder:
         os.environ[FOLDER] = folder

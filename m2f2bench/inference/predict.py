@@ -44,6 +44,7 @@ def predict_paths(
     faces: bool = False,
     crop: str | CropCard = "",
     finder: str | FaceFinder = "",
+    precision: str | None = None,
 ) -> list[dict[str, Any]]:
     """Judge images (files or `Picture`), videos and folders of them; without `faces` each is used as it is, as a crop.
 
@@ -69,6 +70,9 @@ def predict_paths(
     of the face with the highest P(fake): a file is called fake if any face is. In a video people are followed. A file
     without a face has the status `no_face`. `frames_without_face` counts a video's, `trained_on` names the detector's
     training data, and `warnings` say why the verdict may mean little. Raises DataError if the extra is not installed.
+
+    Torch networks compute in `precision` (fp32, tf32, bf16, fp16), None: that of the detector's card. Raises
+    DetectorError where the device does not.
     """
     if not faces and not all(isinstance(one, str) and not one for one in (crop, finder)):
         raise DataError("a crop and a finder are for faces that are searched for: leave out --no-faces (faces=False)")
@@ -79,7 +83,7 @@ def predict_paths(
 
         require_explainer_early(detector)
     scenes = _finding(crop, finder) if faces else None
-    loaded = load_detector(detector, device)
+    loaded = load_detector(detector, device, precision)
     question_set = QuestionSet(loaded, questions) if asks else None
     overlays = Overlays(loaded, Path(heatmaps).expanduser(), heatmap_scale) if heatmaps is not None else None
     job = Job(loaded, FrameSelection(which="uniform", count=frames), batch_size, overlays, question_set)

@@ -100,6 +100,7 @@ def predict(
     faces: bool = True,
     crop: str | CropCard = "",
     finder: str | FaceFinder = "",
+    precision: str | None = None,
 ) -> Predictions:
     """Judge images, videos and folders of them without a dataset, as the command `predict` does.
 
@@ -124,7 +125,8 @@ def predict(
     With `heatmaps`, a folder, an overlay is drawn for each file, and `heatmap` is its path; `heatmap_scale` is `fixed`
     (colours from 0 to 1) or `image` (stretched to the file's own values). With `explain`, or with `questions`, the
     detector is asked about each image, for a video about the middle frame (`asked_frame`), and `answers` has what it
-    said. Raises DataError if a path does not exist or has nothing to judge, or for an array that is no image,
+    said. `precision` is the arithmetic of torch networks (fp32, tf32, bf16, fp16), None: that of the detector's card.
+    Raises DataError if a path does not exist or has nothing to judge, or for an array that is no image,
     DetectorError if the detector cannot do what is asked, and NothingJudged if none of the files can be judged.
     """
     return Predictions(
@@ -141,5 +143,6 @@ def predict(
             faces=faces,
             crop=crop,
             finder=finder,
+            precision=precision,
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from m2f2bench.cards.settings import InputSettings
 from m2f2bench.core.arithmetic import computing
 from m2f2bench.core.cluster import Cluster
 from m2f2bench.core.errors import DetectorError
+from m2f2bench.demo.judging import Panel
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.network import NetworkDetector
 from m2f2bench.heatmaps.judging import How
@@ -126,6 +128,20 @@ def test_workers_judge_in_it_and_this_process_need_not_have_it(tmp_path: Path, c
     assert one.read_bytes() == two.read_bytes() and '"prec": "bf16"' in one.read_text()
     assert How("auto", precision="fp16").here(Cluster()) == How("cpu", precision="fp32")
     assert How("auto", precision="fp16").here(None).precision == "fp16"
+
+
+def test_predict_and_the_demo_compute_in_it_too(squares: Path, tmp_path: Path, cli, one_line) -> None:
+    folder = detector_folder(tmp_path / "toy")
+    words = ["predict", "--no-faces", squares / "fake", "-d", folder, "--json"]
+    scores = []
+    for more in ((), ("--precision", "bf16"), ("--precision", "fp32")):
+        found = cli(*words, *more)
+        assert found.status == 0
+        scores.append([one["score"] for one in json.loads(found.out)])
+    assert scores[0] == scores[2] != scores[1] and np.allclose(scores[0], scores[1], atol=0.02)
+    assert "precision fp16 needs a GPU: take fp32 or bf16" in one_line(cli(*words, "--precision", "fp16"))
+    panel = Panel.of([str(folder)], device="cpu", precision="bf16")
+    assert [judge.detector.precision for judge in panel.judges] == ["bf16"]
 
 
 def test_a_detector_with_its_own_arithmetic_says_so(squares: Path, tmp_path: Path, cli) -> None:

@@ -251,7 +251,7 @@ class TrainingSettings(Settings):
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
-        later |= {"deterministic"}
+        later.add("deterministic")
         found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:

@@ -61,8 +61,8 @@ def served(
 ) -> Iterator[str]:
     """Serve the demo while the block runs; gives its address. Everything that was uploaded is deleted afterwards.
 
-    `port` None is the first free one from 7860 on. Raises M2F2BenchError in one line if a detector, the finder or the
-    crop cannot be loaded, Gradio is not installed, or the port is taken.
+    `port` None is the first free one from 7860 on, `precision` None that of each detector's card. Raises M2F2BenchError
+    in one line if a detector, the finder or the crop cannot be loaded, Gradio is not installed, or the port is taken.
     """
     gradio = imported()
     from .page import CSS, Page

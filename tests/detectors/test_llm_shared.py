@@ -103,6 +103,12 @@ def test_which_llms_can() -> None:
     assert able == {"llama", "qwen2", "qwen3", "gpt-neox", "gpt2", "phi3-long"}
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bits_can_too(dtype: torch.dtype) -> None:
+    for name in ("llama", "qwen3", "gpt-neox"):
+        assert shared.share(copy.deepcopy(language(name).model).to(dtype)), name
+
+
 def test_an_attention_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     model = copy.deepcopy(language().model)
     model.config._attn_implementation = "eager"

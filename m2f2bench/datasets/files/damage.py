@@ -166,7 +166,7 @@ class _Watched(_Compared):
         """Yield places in the last row with colours that no picture has next to each other."""
         bands, last = len(self.getbands()), self.size[1] - 1
         for x in range(4):
-            colour = _SENTINELS[x % 2]
+            colour = _SENTINELS[x % len(_SENTINELS)]
             yield (x, last), colour[0] if bands == 1 else colour[:bands]
 
 

@@ -146,7 +146,8 @@ def _places(images: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor
 def share(model: Any) -> bool:
     """Let an LLM read beginnings that are held apart, if it can; return whether it can.
 
-    It must leave attention to transformers' own function, and give the same logits (to 1%) as with one long row.
+    It must leave attention to transformers' own function, and give the same logits as with one long row: to 1% of the
+    largest, or to 5% where it rounds to 16 bits.
     """
     config = (model.get_base_model() if hasattr(model, "get_base_model") else model).config  # of peft's wrapper
     if getattr(config, "_attn_implementation", None) not in ("sdpa", NAME):
@@ -168,4 +169,5 @@ def _same(model: Any) -> bool:
         long = model(input_ids=words, use_cache=False).logits[:, 2:]
         read = model(input_ids=words[:, :2], use_cache=True).past_key_values
         some = model(input_ids=words[:, 2:], past_key_values=held_apart(read, [0], 2), use_cache=True).logits
-    return bool((long - some).abs().max() <= 0.01 * long.abs().max())
+    apart = 0.01 if long.dtype == torch.float32 else 0.05
+    return bool((long - some).abs().max() <= apart * long.abs().max())

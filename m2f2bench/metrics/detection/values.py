@@ -57,9 +57,8 @@ def evaluate(
 ) -> Values:
     """Return each metric of each group under each weighting of the clusters, `weights` float64 [C, B].
 
-    With `some`, of all fakes and of these methods alone, and not the average over methods.
-
-    All groups have the same threshold. `metrics` may hold decision metrics ending in `@0.5`.
+    With `some`, of all fakes and of these methods alone, and not the average over methods. All groups have the same
+    threshold. `metrics` may hold decision metrics ending in `@0.5`.
     """
     real, fake = np.asarray(sample.real @ weights), np.asarray(sample.fake @ weights)
     everything = curves.curve(real, sample.of_all(fake))
@@ -68,7 +67,7 @@ def evaluate(
     out: Values = {OVERALL: _group(everything, sample.levels, own, halves, metrics)}
     if len(sample.methods) == 1:
         out[sample.methods[0]] = out[OVERALL]
-    elif len(sample.methods) > MANY and weights.shape[1] == 1:
+    elif some is None and len(sample.methods) > MANY and weights.shape[1] == 1:
         out |= _of_many(sample, real, fake, own, halves, metrics)
     else:
         for number, method in enumerate(sample.methods):

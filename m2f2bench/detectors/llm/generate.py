@@ -13,8 +13,7 @@ import contextlib
 import itertools
 import logging
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -29,27 +28,11 @@ from .prompt import embed, spread_length
 from .sampling import GenerationSettings, next_tokens
 from .shared import held_apart, share
 from .source import Language
+from .writer import Generated, Slots, Writer
 
 __all__ = ["Generated", "Generator", "Request"]
 
 log = logging.getLogger("m2f2bench")
-
-Slots = Callable[[Sequence[int]], Mapping[int, torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class Generated:
-    """An answer.
-
-    `tokens_in` counts the prompt's positions, including each of an image's tokens; `tokens_out` the generated tokens,
-    including the end token. `cut`: the answer did not end; `message` then says why, or why there is no answer.
-    """
-
-    text: str
-    tokens_in: int
-    tokens_out: int
-    cut: bool = False
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ class _Read:
     slots: dict[int, dict[int, torch.Tensor]]
 
 
-class Generator:
+class Generator(Writer):
     """Generates an LLM's answers to prompts with image tokens.
 
     Only the public interface of transformers' causal LMs is used. If the LLM's layers allow no padding (sliding windows
@@ -77,23 +60,15 @@ class Generator:
     def __init__(
         self, language: Language, settings: GenerationSettings, ends: frozenset[int], stops: tuple[str, ...] = ()
     ) -> None:
-        """`ends` are token ids that end an answer, `stops` texts that do, in addition to the settings' own."""
-        self.language, self.settings, self.ends = language, settings, ends
-        self.stops = tuple(dict.fromkeys((*stops, *settings.stop)))
-        self._stop = re.compile("|".join(map(re.escape, self.stops)) or "(?!)")  # without stops, it matches nothing
-        self.where = f"LLM '{language.name}'"
+        """See `Writer`."""
+        super().__init__(language, settings, ends, stops)
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
 
     @exact_fp32()
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request], slots: Slots) -> list[Generated]:
-        """Return an answer to each request.
-
-        `slots(numbers)` gives for each slot the tokens of these images [m, n, D]; n is the same for all images and may
-        be 0. A prompt that does not fit in the LLM's context gets an empty text with a message, and 0 tokens out.
-        Raises DetectorError if the device's memory is too small for one answer, and for logits that are not finite.
-        """
+        """See `Writer.answer`."""
         if not requests:
             return []
         ways, slots = self.ways, lru_cache(maxsize=1)(slots)  # the tokens of the first group are needed twice
@@ -125,13 +100,6 @@ class Generator:
     def apart(self) -> bool:
         """Whether what prompts begin with is held once for all rows about an image."""
         return self.ways.joins and share(self.language.model)
-
-    def _new_row(self, request: Request, counts: Mapping[int, int]) -> Row:
-        """Return an answer that has not begun; its limit is 0 if the prompt is empty or too long."""
-        length = spread_length(request.prompt, counts)
-        limit = min(self.settings.max_new_tokens, self.language.context - length) if length else 0
-        draws = torch.Generator().manual_seed(request.seed) if self.settings.temperature else None
-        return Row(request, length, max(0, limit), draws)
 
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
@@ -278,34 +246,12 @@ class Generator:
         if len(rows) == 1 and is_heard():
             tell(self._words(rows[0]))
 
-    def _words(self, row: Row) -> str:
-        """Return the text of a row so far, without its end token and from a stop text on."""
-        words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
-        return self._stop.split(self._text(words), maxsplit=1)[0].strip()
-
     def _stopped(self, tokens: list[int]) -> bool:
         """Return whether the last token has completed a stop text."""
         if not self.stops:
             return False
         reach = 4 * max(len(stop) for stop in self.stops) + 4  # a token is a byte of a character, or more
         return all(self._stop.search(self._text(part)) for part in (tokens[-reach:], tokens))
-
-    def _text(self, tokens: list[int]) -> str:
-        text: str = self.language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-    def _finished(self, row: Row) -> Generated:
-        """Return a row as an answer."""
-        context = self.language.context
-        if row.limit == 0:
-            why = f"the prompt's {row.length} positions leave no room in the LLM's context of {context}"
-            return Generated("", row.length, 0, False, why if row.length else "the prompt is empty")
-        text, tokens = self._words(row), len(row.tokens)
-        if row.stopped:
-            return Generated(text, row.length, tokens)
-        full = row.limit < self.settings.max_new_tokens
-        why = f": the LLM's context of {context} positions is full" if full else f" after {tokens} new tokens"
-        return Generated(text, row.length, tokens, True, f"cut off{why}")
 
 
 def _common(prompts: Sequence[tuple[int, ...]], counts: Mapping[int, int]) -> int:

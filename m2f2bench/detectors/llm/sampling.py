@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...cards.settings import Settings
 
@@ -29,8 +29,28 @@ class SamplingSettings(Settings):
     """Seed of the draws; each answer has its own, derived from it, the image and the question."""
 
 
-class GenerationSettings(SamplingSettings):
-    """The same settings, for an LLM whose answers this package generates itself."""
+class EngineSettings(SamplingSettings):
+    """The same settings, with what computes the LLM."""
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """`vllm` needs the extra of that name. Answers of the two engines differ by rounding, drawn ones in their draws."""
+    vllm: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of `vllm.LLM` besides the package's own, or in their place, such as `gpu_memory_utilization` and
+    `tensor_parallel_size`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> EngineSettings:
+        if self.vllm and self.engine != "vllm":
+            raise ValueError("generation.vllm is for the engine vllm: set generation.engine to vllm, or remove it")
+        return self
+
+    def unset(self) -> set[str]:
+        """Return the settings of the engine if they are at their defaults: so identities of before stay."""
+        return {"engine", "vllm"} if self.engine == "transformers" else set()
+
+
+class GenerationSettings(EngineSettings):
+    """The same settings, for an LLM that reads images' tokens."""
 
     batch_size: int = Field(default=16, ge=1)
     """Most answers generated together, and most images whose prompts are held at once: the bound on memory."""

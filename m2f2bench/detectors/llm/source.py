@@ -133,6 +133,12 @@ def language_fingerprint(source: LanguageSource, folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def plain_place(source: LanguageSource, folder: Path) -> str | None:
+    """Return the folder or the hub name of an LLM that stands there as it is; None for another file or a LLaVA's."""
+    place, arguments = _place(source.name, folder)
+    return None if arguments or language_arguments(place, arguments) else place
+
+
 def _place(name: str, folder: Path) -> tuple[str, dict[str, str]]:
     """Return the folder or hub name that transformers loads, and for a .gguf file its name in the folder."""
     if name.startswith(OFFLINE):

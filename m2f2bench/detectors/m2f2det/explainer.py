@@ -24,6 +24,8 @@ from ..llm.prompt import DEEPFAKE, IMAGE, OWN, Elements, Prompter
 from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.verdict import BEGINNINGS, verdict_of, without_verdict
+from ..llm.vllm import VLLMWriter, open_words, place_of
+from ..llm.writer import Writer
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
 from .folds import FOLDS, evidence_digest, learn_folds
@@ -52,7 +54,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
     place: Path
     """The card's folder, to which the LLM's and the adapters' folders are relative."""
     _lock: threading.Lock
-    _generator: tuple[Generator, Prompter] | None
+    _generator: tuple[Writer, Prompter] | None
 
     @classmethod
     def from_card(cls, card: DetectorCard, device: str = "auto") -> M2F2Explainer:
@@ -77,7 +79,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer.explainer, explainer.place, explainer.verdict_by = options, card.folder, options.verdict_by
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
-        explainer.parts = f"{clip}llm-{options.llm.quantise or resolved(options.llm.dtype, explainer.device)}"
+        engine = "-vllm" if options.generation.engine == "vllm" else ""
+        explainer.parts = f"{clip}llm-{options.llm.quantise or explainer.llm_precision}{engine}"
         explainer.precision = explainer.parts
         explainer.seed = options.generation.seed if options.generation.temperature else None
         explainer._lock, explainer._generator = threading.Lock(), None
@@ -220,27 +223,45 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*tokens)))
         return Encoded(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def generator(self) -> tuple[Generator, Prompter]:
+    def generator(self) -> tuple[Writer, Prompter]:
         """Return what generates answers; loads the LLM the first time."""
         with self._lock:
             if self._generator is None:
-                language = self.language()
+                language, llm = self.language(), self.explainer.llm
                 own = self.explainer.own_slots
                 prompter = Prompter(language.tokenizer, self.explainer.prompt, f"LLM '{language.name}'", own)
-                settings = self.explainer.generation
-                stops = (*prompter.stops, *settings.stop)
-                self._generator = Generator(language, settings, prompter.ends, stops), prompter
+                given = language, self.explainer.generation, prompter.ends, prompter.stops
+                vllm = self.explainer.generation.engine == "vllm"
+                place = place_of(llm, self.place) if vllm else ""
+                self._generator = VLLMWriter(*given, place, self.llm_precision) if vllm else Generator(*given), prompter
             return self._generator
 
+    @property
+    def llm_precision(self) -> str:
+        """What the LLM computes in: fp32, bf16 or fp16."""
+        return resolved(self.explainer.llm.dtype, self.device)
+
     def language(self) -> Language:
-        """Return the LLM, with its adapters if they are not merged. Raises DetectorError."""
-        language = open_language(self.explainer.llm, self.place, self.device)
+        """Return the LLM, with its adapters if they are not merged. Raises DetectorError.
+
+        Of an LLM that vLLM computes there are only the words' embeddings.
+        """
+        llm, adapter = self.explainer.llm, self.explainer.adapter
+        if self.explainer.generation.engine == "vllm":
+            if adapter:
+                raise DetectorError(
+                    f"detector '{self.card.name}': the engine vllm reads merged weights: run `m2f2bench merge "
+                    f"{self.place} --out DIR`, and name that folder"
+                )
+            language = open_words(llm, self.place, self.llm_precision)
+        else:
+            language = open_language(llm, self.place, self.device)
         width = getattr(self.projectors, "width", language.width)
         if width != language.width:
             raise DetectorError(
                 f"detector '{self.card.name}': its projectors are for an LLM of width {width}, but "
                 f"'{language.name}' has {language.width}"
             )
-        if self.explainer.adapter:
-            language.model = with_adapters(language.model, self.place / self.explainer.adapter)
+        if adapter:
+            language.model = with_adapters(language.model, self.place / adapter)
         return language

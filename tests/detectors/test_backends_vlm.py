@@ -22,6 +22,7 @@ from toy_vlm import tiny_idefics, tiny_llava
 import m2f2bench
 from m2f2bench.cards.models import DetectorCard
 from m2f2bench.core.errors import CardError, DetectorError
+from m2f2bench.detectors.vlm.chat import Asked
 from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 from m2f2bench.loading import load_detector
 
@@ -84,7 +85,7 @@ def by_hand(detector: VisionLanguageModel, image: np.ndarray, question: str, ans
     inputs["input_ids"] = torch.cat([ids, torch.tensor([answer], dtype=ids.dtype)], dim=1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     with torch.no_grad():
-        logits = detector.model(**inputs).logits[0, ids.shape[1] - 1 :]
+        logits = detector.chat.model(**inputs).logits[0, ids.shape[1] - 1 :]
     return logits.double().log_softmax(-1)
 
 
@@ -120,7 +121,7 @@ def test_an_answer_is_the_likeliest_token_each_time(folders: dict[str, Path], fa
 
 
 def prompt_ids(detector: VisionLanguageModel, image: np.ndarray, question: str) -> list[int]:
-    return detector._inputs([(image, question)])["input_ids"][0].tolist()  # type: ignore[no-any-return]
+    return detector.chat.inputs([Asked(image, detector._prompt(question))])["input_ids"][0].tolist()  # type: ignore[no-any-return]
 
 
 def test_a_template_that_writes_the_first_token_itself_gets_it_once(folders: dict[str, Path]) -> None:
@@ -134,15 +135,15 @@ def test_an_answer_ends_at_the_models_end_token(folders: dict[str, Path], family
     whole = load(folders[family])
     image, question = FACES_OF_SIZES[0], QUESTIONS[0]
     with torch.no_grad():
-        inputs = whole._inputs([(image, question)])
-        tokens = whole.model.generate(**inputs, max_new_tokens=12)[0, inputs["input_ids"].shape[1] :].tolist()
+        inputs = whole.chat.inputs([Asked(image, whole._prompt(question))])
+        tokens = whole.chat.model.generate(**inputs, max_new_tokens=12)[0, inputs["input_ids"].shape[1] :].tolist()
     at = next(i for i, token in enumerate(tokens) if i >= 3 and token not in tokens[:i])
     folder = shutil.copytree(folders[family], tmp_path / "ends")
     # Its own sampling settings are passed over, the token that ends an answer is not.
     own = {"eos_token_id": [tokens[at]], "do_sample": True, "temperature": 9.0, "repetition_penalty": 5.0}
     (folder / "generation_config.json").write_text(json.dumps(own))
     ending = load(folder)
-    assert ending.ends == {tokens[at], ending.tokenizer.eos_token_id}
+    assert ending.chat.ends == {tokens[at], ending.tokenizer.eos_token_id}
     replies = ending.explain(FACES_OF_SIZES, [question, *QUESTIONS[1:]])
     assert replies[0].text == ending.tokenizer.decode(tokens[:at], skip_special_tokens=True).strip()
     assert (replies[0].tokens_out, replies[0].message) == (at + 1, "")
@@ -184,7 +185,7 @@ def test_a_question_that_holds_a_sign_for_a_picture(folders: dict[str, Path]) ->
 def test_out_of_memory_the_batch_is_halved(folders: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     detector = load(folders["llava"], batch_size=5)
     expected = detector.explain(FACES_OF_SIZES, QUESTIONS)
-    own, sizes = detector.model.generate, []
+    own, sizes = detector.chat.model.generate, []
 
     def narrow(**inputs: Any) -> Any:
         sizes.append(len(inputs["input_ids"]))
@@ -192,13 +193,13 @@ def test_out_of_memory_the_batch_is_halved(folders: dict[str, Path], caplog: pyt
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return own(**inputs)
 
-    detector.model.generate = narrow
+    detector.chat.model.generate = narrow
     replies = detector.explain(FACES_OF_SIZES, QUESTIONS)
     assert [reply.text for reply in replies] == [reply.text for reply in expected]
     assert sizes == [5, 2, 1, 1, 1, 1, 1]
     assert "out of GPU memory with 5 pairs, continuing with 2" in caplog.text
     assert detector.predict(FACES_OF_SIZES).shape == (5,)
-    detector.model.generate = lambda **_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("CUDA out of memory"))
+    detector.chat.model.generate = lambda **_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     with pytest.raises(torch.cuda.OutOfMemoryError):
         detector.explain(FACES_OF_SIZES, QUESTIONS)
 
@@ -304,3 +305,60 @@ def test_a_run_and_a_judgement(folders: dict[str, Path], tmp_path: Path, rules: 
     assert told.statuses == {"ok": 72}
     assert judged.coverage == 1.0 and judged.metrics["auc"].value is not None
     assert re.search(r"prep:CLIPImageProcessor(Fast)?-", told.signature) and "prec:fp32" in told.signature
+
+
+def many_questions(images: list[np.ndarray]) -> tuple[list[np.ndarray], list[str]]:
+    return [image for image in images for _ in QUESTIONS], list(QUESTIONS) * len(images)
+
+
+@both
+def test_a_picture_is_encoded_once_for_all_its_questions(folders: dict[str, Path], family: str) -> None:
+    # Of one size, so that Idefics cuts them into as many tiles and they are read together.
+    images = [RNG.integers(0, 256, (40, 30, 3)).astype(np.uint8) for _ in range(3)]
+    detector, whole = (load(folders[family], batch_size=10) for _ in range(2))
+    whole.chat.beginnings.usable = False
+    expected = whole.explain(*many_questions(images))
+    passes: list[int] = []
+    ending = {"llava": "vision_tower", "idefics": "vision_model"}[family]
+    tower = next(module for name, module in detector.chat.model.named_modules() if name.endswith(ending))
+    tower.register_forward_hook(lambda *_: passes.append(1))
+    found = detector.explain(*many_questions(images))
+    assert detector.chat.beginnings.usable
+    assert len(passes) == 3 + 3  # those of the trial, once both ways
+    for one, other in zip(found, expected, strict=True):
+        assert (one.text, one.tokens_in, one.tokens_out) == (other.text, other.tokens_in, other.tokens_out)
+    assert len({one.text for one in found}) > 12
+
+
+def test_pictures_of_several_lengths_are_read_whole(folders: dict[str, Path]) -> None:
+    detector, whole = (load(folders["idefics"], batch_size=10) for _ in range(2))
+    whole.chat.beginnings.usable = False
+    found, expected = (one.explain(*many_questions(FACES_OF_SIZES[:3])) for one in (detector, whole))
+    assert [one.text for one in found] == [one.text for one in expected]
+    assert len({one.tokens_in for one in found[::5]}) > 1
+
+
+def test_a_model_that_goes_on_otherwise_reads_prompts_whole(folders: dict[str, Path]) -> None:
+    detector, changed = (load(folders["llava"], batch_size=10) for _ in range(2))
+    begun = changed.chat.beginnings._begun
+
+    def otherwise(*args: Any) -> Any:
+        ids, layers = begun(*args)
+        for layer in layers:
+            layer.keys = layer.keys.roll(1, 2)  # as if its positions were others
+        return ids, layers
+
+    changed.chat.beginnings._begun = otherwise
+    found, expected = (one.explain(*many_questions(FACES_OF_SIZES[:2])) for one in (changed, detector))
+    assert [one.text for one in found] == [one.text for one in expected]
+    assert changed.chat.beginnings.usable is False
+
+
+def test_questions_about_a_picture_stay_in_one_batch(folders: dict[str, Path]) -> None:
+    chat = load(folders["llava"], batch_size=4).chat
+    asked = [Asked(image, "") for image, count in zip(FACES_OF_SIZES, (3, 3, 6, 1), strict=False) for _ in range(count)]
+    sizes = []
+    while asked:
+        sizes.append(len(chat._batch(asked)))
+        asked = asked[sizes[-1] :]
+    assert sizes == [3, 3, 4, 3]

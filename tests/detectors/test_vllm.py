@@ -1,4 +1,4 @@
-"""vLLM as the engine of M2F2-Det's LLM: the same answers as of the package's own generation.
+"""vLLM as the engine of M2F2-Det's LLM and of vision-language models: the same answers as of transformers.
 
 With the real vLLM where it is installed (it asks for a torch of its own), else with a stand-in that computes what it
 would by transformers.
@@ -7,8 +7,10 @@ would by transformers.
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,16 @@ from one_line import error_of
 from toy_explainer import stages
 from toy_llm import tiny_llm
 from toy_questions import FACES
+from toy_vlm import tiny_idefics
 
 import m2f2bench
+from m2f2bench.cards.models import DetectorCard
+from m2f2bench.core.records import Reply
+from m2f2bench.detectors.base import text_fingerprint
 from m2f2bench.detectors.llm.source import LanguageSource
 from m2f2bench.detectors.llm.vllm import place_of
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
+from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 
 REAL = importlib.util.find_spec("vllm") is not None
 only_toy = pytest.mark.skipif(REAL, reason="is about the stand-in")
@@ -46,6 +53,7 @@ def one_thread() -> Iterator[None]:
 def _package(monkeypatch: pytest.MonkeyPatch) -> None:
     if not REAL:
         monkeypatch.setitem(sys.modules, "vllm", toy_vllm)
+        monkeypatch.setitem(sys.modules, "vllm.exceptions", toy_vllm.exceptions)
         monkeypatch.setattr(toy_vllm.LLM, "made", [])
 
 
@@ -156,3 +164,59 @@ def test_another_precision_reaches_the_engine(trained: dict[str, Path]) -> None:
     assert all(reply.tokens_out and not reply.error for reply in one.explain(*asked()))
     if not REAL:
         assert toy_vllm.LLM.made[0]["dtype"] == "bfloat16"
+
+
+@pytest.fixture(scope="module")
+def sees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_idefics(tmp_path_factory.mktemp("vlm") / "model", hidden_size=128)
+
+
+def vlm(folder: Path, batch_size: int = 8, **generation: Any) -> VisionLanguageModel:
+    told = {"max_new_tokens": 12, **generation}
+    options = {"model": str(folder), "generation": told, "batch_size": batch_size}
+    found = m2f2bench.load_detector(DetectorCard(name="toy", backend="vlm", options=options), device="cpu")
+    assert isinstance(found, VisionLanguageModel)
+    return found
+
+
+def without_seconds(replies: list[Reply]) -> list[Reply]:
+    assert all(reply.seconds is not None for reply in replies)
+    return [replace(reply, seconds=None) for reply in replies]
+
+
+def test_a_model_that_sees_answers_and_judges_as_by_transformers(sees: Path) -> None:
+    engine = {"engine": "vllm", "vllm": {"max_model_len": 1024}}
+    own, other = vlm(sees), vlm(sees, **engine)
+    found, expected = (without_seconds(one.explain(*asked())) for one in (other, own))
+    assert found == expected
+    assert len({reply.text for reply in found}) > 6
+    np.testing.assert_allclose(other.predict(IMAGES), own.predict(IMAGES), atol=1e-4)
+    assert (own.precision, other.precision) == ("fp32", "fp32-vllm")
+    assert own.fingerprint() != other.fingerprint()
+    # A prompt that does not fit costs the others nothing.
+    images, questions = [IMAGES[0]] * 3, [QUESTIONS[0], "Is it? " * 400, QUESTIONS[1]]
+    first, long, last = without_seconds(other.explain(images, questions))
+    assert [first, last] == expected[:2]
+    assert long.error.startswith("vLLM refuses the prompt: ")
+
+
+def test_a_model_that_sees_draws_answers_that_repeat(sees: Path) -> None:
+    how = {"engine": "vllm", "temperature": 0.9}
+    first, again = (without_seconds(vlm(sees, **how).explain(*asked())) for _ in range(2))
+    assert first == again
+    assert first != without_seconds(vlm(sees, **how, seed=1).explain(*asked()))
+
+
+def test_a_card_for_vllm_without_it_is_one_line(sees: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    assert "pip install 'm2f2bench[vllm]'" in error_of(lambda: vlm(sees, engine="vllm"))
+
+
+def test_identities_of_before_stay(sees: Path) -> None:
+    """The fingerprint is over the options as they were before there were engines."""
+    plain = vlm(sees)
+    content = plain.options.model_dump(mode="json", exclude={"batch_size", "model", "dtype", "revision"})
+    assert set(content["generation"]) == {"max_new_tokens", "temperature", "top_p", "seed", "engine", "vllm"}
+    for name in ("engine", "vllm"):
+        del content["generation"][name]
+    assert plain.fingerprint() == text_fingerprint(plain.opened.fingerprint, json.dumps(content, sort_keys=True))

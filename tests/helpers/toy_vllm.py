@@ -6,11 +6,19 @@ package calls of it, computed by transformers, one prompt at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+
+
+class VLLMClientError(Exception):
+    """Of a prompt that is refused."""
+
+
+exceptions = SimpleNamespace(VLLMClientError=VLLMClientError)
 
 
 @dataclass
@@ -35,32 +43,50 @@ class LLM:
     made: list[dict[str, Any]] = []  # noqa: RUF012 - the arguments of each one that was made
 
     def __init__(self, **given: Any) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
         self.made.append(given)
         if given.get("fails"):
             raise ValueError("Free memory on device is less than desired GPU memory utilization.\nDecrease it.")
-        dtype = getattr(torch, given["dtype"])
-        self.model = AutoModelForCausalLM.from_pretrained(given["model"], dtype=dtype).eval()
+        sees = "limit_mm_per_prompt" in given
+        family = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        self.model = family.from_pretrained(given["model"], dtype=getattr(torch, given["dtype"])).eval()
+        self.processor = AutoProcessor.from_pretrained(given["model"]) if sees else None
         self.tokenizer = AutoTokenizer.from_pretrained(given["model"])
+        self.most = given.get("max_model_len", 1024)
 
     @torch.inference_mode()
     def generate(self, prompts: list[Any], how: list[SamplingParams], use_tqdm: bool) -> list[Any]:
-        return [SimpleNamespace(outputs=[self.written(one, asked)]) for one, asked in zip(prompts, how, strict=True)]
+        """As vLLM's: one output for each prompt, each with one answer."""
+        return [self._output(one, asked) for one, asked in zip(prompts, how, strict=True)]
 
-    def written(self, prompt: dict[str, Any], how: SamplingParams) -> Any:
-        """One answer."""
-        table = self.model.get_input_embeddings()
+    def _output(self, prompt: dict[str, Any], how: SamplingParams) -> Any:
+        table, given = self.model.get_input_embeddings(), {}
+        ids = prompt.get("prompt_token_ids", [])
+        if "multi_modal_data" in prompt:
+            text, picture = self.tokenizer.decode(ids), prompt["multi_modal_data"]["image"]
+            read = self.processor(text=[text], images=[[picture]], return_tensors="pt", add_special_tokens=False)
+            ids = read.pop("input_ids")[0].tolist()
+            given = {key: value for key, value in read.items() if key != "attention_mask"}
+        if len(ids) >= self.most:
+            raise exceptions.VLLMClientError(
+                f"The prompt (length {len(ids)}) is longer than the maximum of {self.most}."
+            )
         if "prompt_embeds" in prompt:
             assert not prompt["prompt_embeds"].is_inference()  # vLLM sends it to another process
-            read = prompt["prompt_embeds"] * self.scale
+            before = prompt["prompt_embeds"] * self.scale
+            answer = self._written(
+                lambda more: {"inputs_embeds": torch.cat([before, table(torch.tensor(more, dtype=torch.long))])[None]},
+                how,
+            )
         else:
-            read = table(torch.tensor(prompt["prompt_token_ids"]))
+            answer = self._written(lambda more: {"input_ids": torch.tensor([ids + more]), **given}, how)
+        return SimpleNamespace(outputs=[answer], prompt_token_ids=ids)
+
+    def _written(self, inputs: Callable[[list[int]], dict[str, Any]], how: SamplingParams) -> Any:
         draws, tokens, odds, reason = torch.Generator().manual_seed(how.seed or 0), [], [], "length"
         for _ in range(how.max_tokens):
-            whole = torch.cat([read, table(torch.tensor(tokens, dtype=torch.long))])
-            logits = self.model(inputs_embeds=whole[None]).logits
-            logs = logits[0, -1].double().log_softmax(-1)
+            logs = self.model(**inputs(tokens)).logits[0, -1].double().log_softmax(-1)
             drawn = (logs / (how.temperature or 1.0)).softmax(-1)
             token = int(logs.argmax() if not how.temperature else drawn.multinomial(1, generator=draws))
             tokens.append(token)

@@ -76,7 +76,7 @@ def tiny_llava(folder: Path, seed: int = 0, template: str | None = LLAVA) -> Pat
     return _save(folder, lambda: LlavaForConditionalGeneration(config), processor, seed)
 
 
-def tiny_idefics(folder: Path, seed: int = 0) -> Path:
+def tiny_idefics(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Idefics3, which SmolVLM is: SigLIP at 32 pixels; a larger picture is cut into tiles, so that prompts differ in
     length and batches are padded."""
     from transformers import (
@@ -95,7 +95,7 @@ def tiny_idefics(folder: Path, seed: int = 0) -> Path:
     }  # fmt: skip
     config = Idefics3Config(
         vision_config=vision,
-        text_config={"model_type": "llama", **_text(tokenizer)},
+        text_config={"model_type": "llama", **_text(tokenizer, **text)},
         scale_factor=2,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )

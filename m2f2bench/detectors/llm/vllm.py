@@ -122,6 +122,7 @@ def import_vllm(where: str) -> Any:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     try:
         import vllm
+        import vllm.exceptions
     except ModuleNotFoundError as error:
         if error.name != "vllm":
             raise DetectorError(f"{where}: vLLM cannot be imported: {first_line(error)}") from None
@@ -156,10 +157,17 @@ def open_engine(place: str, precision: str, rows: int, settings: EngineSettings,
         ) from None
 
 
-def generate(engine: Any, prompts: Sequence[Any], how: Sequence[Any], where: str) -> list[Any]:
-    """Return vLLM's outputs for the prompts, in their order. Raises DetectorError if it fails."""
+def generate(
+    engine: Any, prompts: Sequence[Any], how: Sequence[Any], where: str, refused: tuple[type[Exception], ...] = ()
+) -> list[Any]:
+    """Return vLLM's outputs for the prompts, in their order.
+
+    Raises DetectorError if it fails, but errors of the kinds `refused` as they are: vLLM's of prompts that do not fit.
+    """
     try:
         found: list[Any] = engine.generate(list(prompts), list(how), use_tqdm=False)
+    except refused:
+        raise
     except Exception as error:
         raise DetectorError(f"{where}: vLLM failed: {first_line(error)} (VLLM_LOGGING_LEVEL=INFO shows more)") from None
     return found

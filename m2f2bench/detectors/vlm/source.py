@@ -39,22 +39,25 @@ class VisionLanguageSource(Settings):
 
 @dataclass
 class Opened:
-    """A model in eval mode, frozen, on its device, with its processor.
+    """A model in eval mode, frozen, on its device, with its processor; without `model`, for another engine.
 
-    `fingerprint` (16 hex digits) covers weights, processor and chat template; `preprocessing` names the image processor
-    and a hash of its settings. `image_token` represents a picture in a prompt; empty if unknown.
+    `place` is its folder or its name on the hub, `ends` the token ids that end an answer. `fingerprint` (16 hex digits)
+    covers weights, processor and chat template; `preprocessing` names the image processor and a hash of its settings.
+    `image_token` represents a picture in a prompt; empty if unknown.
     """
 
     model: Any
     processor: Any
+    place: str
+    ends: frozenset[int]
     precision: str
     fingerprint: str
     preprocessing: str
     image_token: str
 
 
-def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -> Opened:
-    """Return the model that a card in `folder` names.
+def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device, weights: bool = True) -> Opened:
+    """Return the model that a card in `folder` names; without `weights`, what another engine needs to load it.
 
     Raises DetectorError in one line, also for tensors that are missing, unexpected or of another shape.
     """
@@ -72,20 +75,24 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device) -
         "this machine reaches"
     )
     with loading(f"{where} cannot be loaded: ", wanted):
-        AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
+        config = AutoConfig.from_pretrained(place, **how)  # an unreachable hub fails at this first small file
         processor = AutoProcessor.from_pretrained(place, **how, **source.processor)
         _check_processor(processor, source, where)
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            place, output_loading_info=True, dtype=DTYPES[precision], **how
-        )
-    check_report(report, where, COMPUTED)
-    model = model.to(device).eval().requires_grad_(False)
-    give_keys(model)
+        model, report = None, {}
+        if weights:
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                place, output_loading_info=True, dtype=DTYPES[precision], **how
+            )
+        ends = _ends(place, how, processor.tokenizer)
+    if model is not None:
+        check_report(report, where, COMPUTED)
+        model = model.to(device).eval().requires_grad_(False)
+        give_keys(model)
     own = processor.image_processor
     settings = text_fingerprint(json.dumps(own.to_dict(), sort_keys=True, default=str))[:8]
-    fingerprint, preprocessing = _fingerprint(local, source, model), f"{type(own).__name__}-{settings}"
+    fingerprint, preprocessing = _fingerprint(local, source, config), f"{type(own).__name__}-{settings}"
     image_token = str(getattr(processor, "image_token", "") or "")
-    return Opened(model, processor, precision, fingerprint, preprocessing, image_token)
+    return Opened(model, processor, place, ends, precision, fingerprint, preprocessing, image_token)
 
 
 def _local(source: VisionLanguageSource, folder: Path) -> Path | None:
@@ -121,11 +128,23 @@ def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -
             raise DetectorError(f"{where}: its {type(own).__name__} has no setting '{key}'{near(key, known)}")
 
 
-def _fingerprint(local: Path | None, source: VisionLanguageSource, model: Any) -> str:
+def _ends(place: str, how: dict[str, Any], tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end an answer: those of the model's own generation settings, and the tokenizer's."""
+    from transformers import GenerationConfig
+
+    try:
+        named = GenerationConfig.from_pretrained(place, **how).eos_token_id
+    except OSError:  # there is no such file
+        named = None
+    listed = named if isinstance(named, (list, tuple)) else [named]
+    return frozenset(int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None)
+
+
+def _fingerprint(local: Path | None, source: VisionLanguageSource, config: Any) -> str:
     """Return a hash of a folder's files, or of the commit on the hub."""
     if local is not None:
         return language_fingerprint(LanguageSource(name=str(local)), local)
-    commit = getattr(model.config, "_commit_hash", None) or source.revision or "unknown"
+    commit = getattr(config, "_commit_hash", None) or source.revision or "unknown"
     return text_fingerprint(source.model, str(commit))
 
 

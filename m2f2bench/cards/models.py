@@ -82,6 +82,8 @@ class DetectorCard(Card):
     """How an image becomes the network's input."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None
     """Arithmetic in which a torch network judges, unless `--precision` chooses another; None: as the backend does."""
+    compile: bool = False
+    """Whether a torch network is compiled by `torch.compile` for judging, by which its scores move by rounding."""
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
@@ -112,6 +114,8 @@ class DetectorCard(Card):
         for key in ("fake_class", "precision"):
             if values.get(key, 0) is None:
                 del values[key]
+        if not values.get("compile", True):
+            del values["compile"]
         return values
 
 

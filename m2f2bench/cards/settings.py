@@ -199,6 +199,8 @@ class TrainingSettings(Settings):
     """fp32, or mixed precision by autocast."""
     deterministic: bool = True
     """On a GPU by algorithms that give the same bits in every training; false: by those that are fastest there."""
+    compile: bool = False
+    """The network is compiled by `torch.compile`: faster steps after minutes of compiling; results move by rounding."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
@@ -251,7 +253,7 @@ class TrainingSettings(Settings):
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
-        later.add("deterministic")
+        later |= {"deterministic", "compile"}
         found = _without(self, later)
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:

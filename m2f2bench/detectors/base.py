@@ -81,6 +81,10 @@ class Detector(abc.ABC):
         if precision != "fp32":
             log.warning("detector '%s' has an arithmetic of its own: %s does not change it", self.card.name, precision)
 
+    def compile_network(self) -> None:
+        """Judge by a network compiled with `torch.compile` from now on; this class has none, which is logged."""
+        log.warning("detector '%s' has no network that torch compiles: compile does not change it", self.card.name)
+
     def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
         """Return what `forward` returns in fp32; None if it computes so anyway, or in an arithmetic of its own."""
         return None

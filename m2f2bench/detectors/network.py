@@ -17,7 +17,7 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import computing, why_not
 from ..core.errors import DetectorError
-from ..training.device import channels_last, own_draws, pick_device
+from ..training.device import channels_last, check_compiling, own_draws, pick_device
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import Trainable, check_options, object_fingerprint, trained_weights
@@ -130,6 +130,8 @@ class NetworkDetector(Trainable):
 
     arithmetic = "fp32"
     """How the network computes, one of `arithmetic.PRECISIONS`."""
+    compiled = False
+    """Whether `torch.compile` has made the network anew."""
     parts = ""
     """Parts that by the card compute otherwise, such as `clip-bf16`, for `precision`."""
 
@@ -166,9 +168,18 @@ class NetworkDetector(Trainable):
         if why := why_not(precision, self.device.type):
             raise DetectorError(f"detector '{self.card.name}': precision {why}")
         self.arithmetic = precision
-        self.precision = "+".join(
-            one for one in ("" if precision == "fp32" and self.parts else precision, self.parts) if one
-        )
+        self._name_precision()
+
+    def compile_network(self) -> None:
+        """See `Detector.compile_network`. Raises DetectorError if torch cannot compile here."""
+        check_compiling(self.device)
+        self.model.compile()
+        self.compiled = True
+        self._name_precision()
+
+    def _name_precision(self) -> None:
+        own = "" if self.arithmetic == "fp32" and self.parts else self.arithmetic
+        self.precision = "+".join(filter(None, (own, self.parts, "compiled" if self.compiled else "")))
 
     def computing(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which the network computes in the detector's precision."""

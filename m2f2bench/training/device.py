@@ -32,6 +32,17 @@ def channels_last(module: nn.Module) -> nn.Module:
     return module.to(memory_format=torch.channels_last)
 
 
+def check_compiling(device: torch.device) -> None:
+    """Raise DetectorError if `torch.compile` does not work on a device, which needs a compiler of C++ or Triton."""
+    try:
+        torch.compile(torch.square)(torch.ones(8, device=device))
+    except Exception as error:  # of torch's many parts that compile
+        raise DetectorError(
+            f"compile: torch.compile does not work on {device.type} here ({first_line(error)}): install a C++ compiler "
+            "(on a GPU, Triton), or set compile to false"
+        ) from None
+
+
 def pick_device(device: str) -> torch.device:
     """Return a device; `auto` is CUDA if available, else the CPU. Raises DetectorError for an unusable device."""
     if device == "auto":

@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
-from .device import channels_last
+from .device import channels_last, check_compiling
 from .frames import FrameReader, unreadable_notes
 from .freezing import Held, freeze
 from .job import FitReport, Tensors, TrainingJob
@@ -68,6 +68,12 @@ class Network:
     gives: tuple[str, ...] = ("logit",)
     informed: bool = False
 
+    def compile(self) -> None:
+        """Compile what is computed in training, each when it is first called."""
+        self.model.compile()
+        if self.outputs is not None:
+            self.outputs = torch.compile(self.outputs)
+
     def training_outputs(self, inputs: torch.Tensor, given: Given) -> Rows:
         """Return the outputs in training, by name."""
         if self.outputs is None:
@@ -113,6 +119,9 @@ class _Detection(Objective[Part]):
         """Freeze what `network` and the card name. Raises as `fit_network`."""
         super().__init__(job, channels_last(network.model), accelerator)
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
+        if self.settings.compile:
+            check_compiling(self.device)
+            network.compile()
         loss = training_loss(job, network.gives)
         self.source = make_source(job.settings.source, job.card.name, job.landmarks)
         self.plan = make_plan(job, self.source, pairs=loss is not None and loss.pairs)

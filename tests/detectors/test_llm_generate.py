@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_generation import (
@@ -180,3 +182,21 @@ def test_the_words_of_one_answer_are_told_as_they_are_written() -> None:
         pass
     generate(own, asked[:1])  # nobody listens any longer
     assert heard == []
+
+
+@pytest.mark.parametrize(("each", "expected"), [(1, 6), (3, 6), (8, 3), (30, 1)])
+def test_no_more_images_are_read_together_than_keep_the_batch_full(each: int, expected: int) -> None:
+    """Of 20 images in batches of 6 answers: at most 6 of them, or as many as have 24 questions."""
+    own, read = language(), []
+    asked = [Request(image, (0, 17, IMAGE, 41, 60 + k)) for image in range(20) for k in range(each)]
+
+    def slots(images: Sequence[int]) -> Mapping[int, torch.Tensor]:
+        read.append(len(images))
+        return slots_of(images)
+
+    settings = GenerationSettings(max_new_tokens=2, batch_size=6)
+    found = Generator(own, settings, frozenset({END})).answer(asked, slots)
+    assert len(found) == 20 * each
+    assert read[0] == 1  # to see how many tokens an image has
+    assert read[1] == max(read) == expected
+    assert sum(read[1:]) == 20

@@ -13,9 +13,10 @@ import contextlib
 import itertools
 import logging
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ from .writer import Generated, Slots, Writer
 __all__ = ["Generated", "Generator", "Request"]
 
 log = logging.getLogger("m2f2bench")
+
+LASTING = 4
+"""Batches of questions about the images that are read together; at the end of each such group a batch runs empty."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,8 @@ class Generator(Writer):
         """See `Writer.answer`."""
         if not requests:
             return []
-        ways, slots = self.ways, lru_cache(maxsize=1)(slots)  # the tokens of the first group are needed twice
-        images = tuple(dict.fromkeys(request.image for request in requests))
-        counts = {slot: tokens.shape[1] for slot, tokens in slots(images[: self.rows]).items()}
+        ways = self.ways
+        counts = {slot: tokens.shape[1] for slot, tokens in slots([requests[0].image]).items()}
         rows = [self._new_row(request, counts) for request in requests]
         waiting = [row for row in rows if row.limit > 0]
         together = [row for row in waiting if ways.shares and row.length + row.limit <= ways.stable]
@@ -103,7 +106,7 @@ class Generator(Writer):
 
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
-        images = tuple(dict.fromkeys(row.request.image for row in rows))[: self.rows]
+        images = self._images(rows)
         with contextlib.suppress(torch.cuda.OutOfMemoryError):
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
@@ -121,6 +124,21 @@ class Generator(Writer):
         self.rows //= 2
         log.warning("%s: out of memory: from now on %d at a time", self.where, self.rows)
         return left
+
+    def _images(self, rows: list[Row]) -> tuple[int, ...]:
+        """Return the first images: no more than answers of a batch, nor than have LASTING batches of questions.
+
+        What their prompts begin with is held at the same time, which with a large LLM and large batches is most of the
+        memory.
+        """
+        found: list[int] = []
+        asked = 0
+        for image, count in Counter(row.request.image for row in rows).items():
+            if len(found) == self.rows or asked >= LASTING * self.rows:
+                break
+            found.append(image)
+            asked += count
+        return tuple(found)
 
     def _group(self, rows: list[Row], images: tuple[int, ...], count: int, slots: Slots) -> None:
         """Write the answers about images; the prompts' first `count` elements are read once per image."""

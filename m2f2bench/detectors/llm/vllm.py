@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +23,8 @@ from .source import Language, LanguageSource, open_language, plain_place
 from .writer import Generated, Slots, Writer
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+ENDING = 10.0
+"""Seconds that vLLM's process has to end in."""
 PROBE_LENGTH = 16
 MOVED = 0.1
 """Largest difference of a log-probability between a prompt as token ids and as embeddings; in bf16 it is rounding."""
@@ -120,6 +125,9 @@ class VLLMWriter(Writer):
 def import_vllm(where: str) -> Any:
     """Return the package, silent unless the user has set how much it says. Raises DetectorError if it is absent."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # Its engine in this process: another one would outlive this one when it is killed, with all that it holds of a
+    # GPU's memory. And what is computed together does not depend on chance then.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     try:
         import vllm
         import vllm.exceptions
@@ -147,7 +155,9 @@ def open_engine(place: str, precision: str, rows: int, settings: EngineSettings,
         **settings.vllm,
     }
     try:
-        return import_vllm(where).LLM(**given)
+        engine = import_vllm(where).LLM(**given)
+        atexit.register(_close, weakref.ref(engine))
+        return engine
     except DetectorError:
         raise
     except Exception as error:
@@ -155,6 +165,13 @@ def open_engine(place: str, precision: str, rows: int, settings: EngineSettings,
             f"{where}: vLLM cannot load it: {first_line(error)} (VLLM_LOGGING_LEVEL=INFO shows more; generation.vllm "
             "takes its arguments, such as max_model_len and gpu_memory_utilization)"
         ) from None
+
+
+def _close(engine: weakref.ref[Any]) -> None:
+    """Let vLLM's process end by itself: killed, as it would be, it leaves shared memory behind."""
+    if (found := engine()) is not None:
+        with contextlib.suppress(Exception):  # whatever it is, nothing is lost
+            found.llm_engine.engine_core.shutdown(timeout=ENDING)
 
 
 def generate(

@@ -83,7 +83,7 @@ def open_vlm(source: VisionLanguageSource, folder: Path, device: torch.device, w
             model, report = AutoModelForImageTextToText.from_pretrained(
                 place, output_loading_info=True, dtype=DTYPES[precision], **how
             )
-        ends = _ends(place, how, processor.tokenizer)
+        ends = _ends(place, how, config, processor.tokenizer)
     if model is not None:
         check_report(report, where, COMPUTED)
         model = model.to(device).eval().requires_grad_(False)
@@ -128,14 +128,14 @@ def _check_processor(processor: Any, source: VisionLanguageSource, where: str) -
             raise DetectorError(f"{where}: its {type(own).__name__} has no setting '{key}'{near(key, known)}")
 
 
-def _ends(place: str, how: dict[str, Any], tokenizer: Any) -> frozenset[int]:
+def _ends(place: str, how: dict[str, Any], config: Any, tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end an answer: those of the model's own generation settings, and the tokenizer's."""
     from transformers import GenerationConfig
 
     try:
         named = GenerationConfig.from_pretrained(place, **how).eos_token_id
     except OSError:  # there is no such file
-        named = None
+        named = GenerationConfig.from_model_config(config).eos_token_id
     listed = named if isinstance(named, (list, tuple)) else [named]
     return frozenset(int(token) for token in (*listed, tokenizer.eos_token_id) if token is not None)
 

@@ -24,14 +24,14 @@ from .writer import Generated, Slots, Writer
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ENDING = 10.0
-"""Seconds that vLLM's process has to end in."""
+"""Seconds that vLLM has to end in."""
 PROBE_LENGTH = 16
 MOVED = 0.1
 """Largest difference of a log-probability between a prompt as token ids and as embeddings; in bf16 it is rounding."""
 
 
 class WordTable(nn.Module):
-    """The embeddings of an LLM's words alone, for prompts that another process reads."""
+    """The embeddings of an LLM's words alone, for prompts that another engine reads."""
 
     def __init__(self, table: nn.Module) -> None:
         """Take the LLM's own."""
@@ -44,7 +44,7 @@ class WordTable(nn.Module):
 
 
 class VLLMWriter(Writer):
-    """Writes an LLM's answers with vLLM, in a process of vLLM's own.
+    """Writes an LLM's answers with vLLM.
 
     vLLM reads what prompts begin with once, and takes new answers in as others end. An answer depends on the others by
     rounding alone. Sampled answers have the seeds of `Generator`'s, but vLLM's draws: other texts.
@@ -168,7 +168,7 @@ def open_engine(place: str, precision: str, rows: int, settings: EngineSettings,
 
 
 def _close(engine: weakref.ref[Any]) -> None:
-    """Let vLLM's process end by itself: killed, as it would be, it leaves shared memory behind."""
+    """Let vLLM end by itself: its workers, killed as they would be, leave shared memory behind."""
     if (found := engine()) is not None:
         with contextlib.suppress(Exception):  # whatever it is, nothing is lost
             found.llm_engine.engine_core.shutdown(timeout=ENDING)

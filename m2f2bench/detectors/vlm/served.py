@@ -14,7 +14,7 @@ from .source import Opened, VisionLanguageSource
 
 
 class ServedChat(Chat):
-    """A model that vLLM computes, in a process of vLLM's own: it encodes a picture once for all questions about it."""
+    """A model that vLLM computes: it encodes a picture once for all questions about it."""
 
     def __init__(
         self, opened: Opened, source: VisionLanguageSource, settings: EngineSettings, batch_size: int, name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from .chat import Asked
 log = logging.getLogger("m2f2bench")
 Inputs = dict[str, Any]
 Ids = list[int]
+Begun = tuple[Ids, list[DynamicLayer]]
 MOVED, MOVED_IN_16_BITS = 1e-3, 0.05
 """Largest difference of a logit between the two ways of reading, relative to the largest logit."""
 MORE = " Why?"
@@ -43,8 +44,11 @@ class Beginnings:
         self.usable: bool | None = None if self.sign is not None else False
         """Whether prompts can be read so; None before it was tried."""
 
-    def read(self, asked: Sequence[Asked]) -> Inputs | None:
-        """Return inputs from which `generate` goes on: ids [B, L], mask and cache; None to read the prompts whole."""
+    def read(self, asked: Sequence[Asked]) -> list[tuple[list[int], Inputs]] | None:
+        """Return inputs from which `generate` goes on: ids [B, L], mask and cache; None to read the prompts whole.
+
+        Prompts whose pictures take as many positions are together: each group comes with its places in `asked`.
+        """
         if self.usable is False or len({id(one.image) for one in asked}) == len(asked):
             return None
         if self.usable is None:
@@ -55,25 +59,36 @@ class Beginnings:
             return None
 
     @torch.inference_mode()
-    def _read(self, asked: Sequence[Asked]) -> Inputs:
-        """Return the inputs. Raises Unlike."""
+    def _read(self, asked: Sequence[Asked]) -> list[tuple[list[int], Inputs]]:
+        """Return the groups. Raises Unlike."""
         plain = [self._split(one.text) for one in asked]
-        pictures = list(dict.fromkeys(id(one.image) for one in asked))
-        rows = [pictures.index(id(one.image)) for one in asked]
-        read = [self._begun(asked[rows.index(place)], *plain[rows.index(place)]) for place in range(len(pictures))]
-        starts = [start for start, _ in read]
-        if len({len(start) for start in starts}) > 1 or any(one[0] != plain[0][0] for one in plain):
-            raise Unlike("beginnings of several lengths")
-        begun, longest = len(starts[0]), max(len(rest) for _, rest in plain)
-        ids = torch.zeros((len(asked), begun + longest), dtype=torch.long)
+        if any(before != plain[0][0] for before, _ in plain):
+            raise Unlike("beginnings that differ")
+        read = {id(one.image): self._begun(one, *parts) for one, parts in _firsts(asked, plain)}
+        groups: dict[int, list[int]] = {}
+        for place, one in enumerate(asked):
+            groups.setdefault(len(read[id(one.image)][0]), []).append(place)
+        pictures = [id(one.image) for one in asked]
+        return [
+            (places, self._joined([pictures[place] for place in places], [plain[place][1] for place in places], read))
+            for places in groups.values()
+        ]
+
+    def _joined(self, pictures: list[int], rests: list[Ids], read: Mapping[int, Begun]) -> Inputs:
+        """Return the inputs of prompts that have as many positions up to the picture's last one.
+
+        Padding stands between these and the rest of a prompt.
+        """
+        own = list(dict.fromkeys(pictures))
+        begun, longest = len(read[own[0]][0]), max(map(len, rests))
+        ids = torch.zeros((len(rests), begun + longest), dtype=torch.long)
         mask = torch.ones_like(ids)
-        for place, (row, (_, rest)) in enumerate(zip(rows, plain, strict=True)):
-            ids[place, :begun], ids[place, begun + longest - len(rest) :] = (
-                torch.tensor(starts[row]),
-                torch.tensor(rest),
-            )
-            mask[place, begun : begun + longest - len(rest)] = 0
-        layers = zip(*(layers for _, layers in read), strict=True)
+        for place, (picture, rest) in enumerate(zip(pictures, rests, strict=True)):
+            padding = [0] * (longest - len(rest))
+            ids[place] = torch.tensor([*read[picture][0], *padding, *rest])
+            mask[place, begun : begun + len(padding)] = 0
+        rows = [own.index(picture) for picture in pictures]
+        layers = zip(*(read[picture][1] for picture in own), strict=True)
         cache = Cache(layers=[_stacked(each, rows, longest + self.room) for each in layers])
         device = self.model.device
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device), "past_key_values": cache}
@@ -87,7 +102,7 @@ class Beginnings:
         place = ids.index(self.sign)
         return ids[:place], ids[place + 1 :]
 
-    def _begun(self, one: Asked, before: Ids, rest: Ids) -> tuple[Ids, list[DynamicLayer]]:
+    def _begun(self, one: Asked, before: Ids, rest: Ids) -> Begun:
         """Return a prompt's token ids up to the picture's last position, and their keys and values in each layer."""
         inputs = self.inputs([one])
         shape = inputs["input_ids"].shape
@@ -110,7 +125,8 @@ class Beginnings:
         """Return whether the logits after a prompt, and after a longer one, are the same both ways."""
         pair = [one, replace(one, text=one.text + MORE)]
         try:
-            found = self._next(self._read(pair))
+            ((_, inputs),) = self._read(pair)
+            found = self._next(inputs)
             expected = torch.cat([self._next(self.inputs([each])) for each in pair])
         except torch.cuda.OutOfMemoryError:
             raise
@@ -128,6 +144,15 @@ class Beginnings:
         out = self.model.generate(**inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
         logits: torch.Tensor = out.logits[0]
         return logits.float()
+
+
+def _firsts(asked: Sequence[Asked], plain: Sequence[tuple[Ids, Ids]]) -> Iterator[tuple[Asked, tuple[Ids, Ids]]]:
+    """Yield the first prompt about each picture, with its parts."""
+    seen: set[int] = set()
+    for one, parts in zip(asked, plain, strict=True):
+        if id(one.image) not in seen:
+            seen.add(id(one.image))
+            yield one, parts
 
 
 def _stacked(layers: Sequence[DynamicLayer], rows: list[int], room: int) -> RoomyLayer:

@@ -102,13 +102,15 @@ class LocalChat(Chat):
         sampling: dict[str, Any] = {}
         if settings.temperature:
             sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+        found: dict[int, tuple[list[int], int]] = {}
         with torch.inference_mode():
-            inputs = self.beginnings.read(asked) or self.inputs(asked)
-            whole = self.model.generate(**inputs, max_new_tokens=settings.max_new_tokens, **sampling)
-        tokens = whole[:, inputs["input_ids"].shape[1] :].tolist()
-        read = inputs["attention_mask"].sum(dim=1).tolist()
+            for places, inputs in self.beginnings.read(asked) or [([*range(len(asked))], self.inputs(asked))]:
+                read = inputs["attention_mask"].sum(dim=1).tolist()
+                whole = self.model.generate(**inputs, max_new_tokens=settings.max_new_tokens, **sampling)
+                tokens = whole[:, inputs["input_ids"].shape[1] :].tolist()
+                found |= {place: (self._ended(row), n) for place, row, n in zip(places, tokens, read, strict=True)}
         seconds = (time.perf_counter() - started) / len(asked)
-        return [Written(self._ended(row), n, seconds) for row, n in zip(tokens, read, strict=True)]
+        return [Written(*found[place], seconds) for place in range(len(asked))]
 
     def _ended(self, row: list[int]) -> list[int]:
         """Return one row of new tokens without the padding after its end token."""

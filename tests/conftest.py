@@ -86,6 +86,17 @@ def one_line() -> Callable[[Outcome], str]:
     return check
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch with one thread, so that sums have one order."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def squares(tmp_path: Path) -> Path:
     """A folder dataset of 24 real and 24 fake PNG files of 32×32 noise; the fakes are brighter by 10."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import toy_vllm
 import yaml
 from one_line import error_of
@@ -39,14 +37,7 @@ only_toy = pytest.mark.skipif(REAL, reason="is about the stand-in")
 QUESTIONS = ("Does the image look real/fake?", "Does the mouth look real/fake?", "Is it?", "What of the eyes, then?")
 RNG = np.random.default_rng(3)
 IMAGES = [RNG.integers(0, 255, size=(40, 40, 3), dtype=np.uint8) for _ in range(3)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

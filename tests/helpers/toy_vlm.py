@@ -1,4 +1,4 @@
-"""Tiny vision-language models of two families with random weights, in folders as transformers writes them."""
+"""Tiny vision-language models of three families with random weights, in folders as transformers writes them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ IDEFICS = (
     "<s>{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }} {% endif %}{% endfor %}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+QWEN = (
+    "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }} "
+    "{% endif %}{% endfor %}<|end|>\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
 )
 
 
@@ -100,3 +107,34 @@ def tiny_idefics(folder: Path, seed: int = 0, **text: Any) -> Path:
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )
     return _save(folder, lambda: Idefics3ForConditionalGeneration(config), processor, seed)
+
+
+def tiny_qwen(folder: Path, seed: int = 0) -> Path:
+    """Qwen2.5-VL: pictures of any size, a token for each 28 pixels a side, and positions in three directions."""
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    signs = ("vision_start", "vision_end", "image_pad", "video_pad")
+    tokenizer = _tokenizer(*(f"<|{sign}|>" for sign in signs))
+    pictures = Qwen2VLImageProcessor(min_pixels=28**2, max_pixels=16 * 28**2)
+    processor = Qwen2_5_VLProcessor(pictures, tokenizer, Qwen2VLVideoProcessor(), chat_template=QWEN)
+    vision = {
+        "hidden_size": 32, "intermediate_size": 64, "depth": 2, "num_heads": 4, "out_hidden_size": 32,
+        "window_size": 56, "fullatt_block_indexes": [1],
+    }  # fmt: skip
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    ids = dict(zip(signs, tokenizer.convert_tokens_to_ids([f"<|{sign}|>" for sign in signs]), strict=True))
+    config = Qwen2_5_VLConfig(
+        vision_config=vision,
+        text_config={**_text(tokenizer), "rope_parameters": rope},
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+    )
+    return _save(folder, lambda: Qwen2_5_VLForConditionalGeneration(config), processor, seed)

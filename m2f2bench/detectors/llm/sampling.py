@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ...core.records import Image
 
 
+RESOURCES = {"gpu_memory_utilization", "kv_cache_memory_bytes", "max_num_seqs", "max_num_batched_tokens", "swap_space"}
+"""Arguments of vLLM by which it uses a machine, as `batch_size` is one."""
+
+
 class SamplingSettings(Settings):
     """Settings for generating an answer token by token. The default is greedy and exactly repeatable."""
 
@@ -44,9 +48,12 @@ class EngineSettings(SamplingSettings):
             raise ValueError("generation.vllm is for the engine vllm: set generation.engine to vllm, or remove it")
         return self
 
-    def unset(self) -> set[str]:
-        """Return the settings of the engine if they are at their defaults: so identities of before stay."""
-        return {"engine", "vllm"} if self.engine == "transformers" else set()
+    def undecided(self) -> dict[str, Any]:
+        """Return what of the engine's settings decides no answer, as pydantic's `exclude` takes it.
+
+        At the defaults it is all of them, so that identities of before stay.
+        """
+        return {"engine": True, "vllm": True} if self.engine == "transformers" else {"vllm": RESOURCES}
 
 
 class GenerationSettings(EngineSettings):

@@ -205,9 +205,8 @@ class ExplainerOptions(Settings):
     def identity(self) -> str:
         """Return the options that decide a trained explainer's answers, besides LLM and weights; see `PaperOptions`."""
         later = _at_default(self, ("visual_init", "visual_norm", "verdict_by", "folds", "platt", *CHOICES))
-        return self.model_dump_json(
-            exclude={"llm": {"name"}, "generation": {"batch_size", *self.generation.unset()}, **later}
-        )
+        generation = {"batch_size": True, **self.generation.undecided()}
+        return self.model_dump_json(exclude={"llm": {"name"}, "generation": generation, **later})
 
     @property
     def own_slots(self) -> tuple[str, ...]:

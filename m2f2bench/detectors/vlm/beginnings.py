@@ -4,28 +4,62 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from ..llm.cache import RoomyLayer
-from .chat import Asked
+from .chat import Asked, token_ids
 
 log = logging.getLogger("m2f2bench")
 Inputs = dict[str, Any]
 Ids = list[int]
-Begun = tuple[Ids, list[DynamicLayer]]
 MOVED, MOVED_IN_16_BITS = 1e-3, 0.05
 """Largest difference of a logit between the two ways of reading, relative to the largest logit."""
 MORE = " Why?"
 """What makes a prompt longer, so that the other one of a trial is padded."""
 
 
+KEPT = "rope_deltas"
+"""What a model keeps of the last pictures that it has read, beside its cache: Qwen-VL and its kin the distance, int64
+[B, 1], of a row's positions from the number of its tokens."""
+OTHER = (336, 504)
+"""Height and width of another picture of a trial: its tokens are more than those of a face, in another shape."""
+
+
 class Unlike(Exception):
     """Prompts, or a model, that cannot be read so."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Prompts that `generate` continues together: their places among those asked, and the inputs.
+
+    `kept` is what the model must keep, by module, while it does.
+    """
+
+    places: list[int]
+    inputs: Inputs
+    kept: list[tuple[Any, torch.Tensor]] = field(default_factory=list)
+
+    def ready(self) -> Inputs:
+        """Return the inputs, for the next call of the model."""
+        for module, value in self.kept:
+            setattr(module, KEPT, value)
+        return self.inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A prompt up to the picture's last position: its token ids, keys and values in each layer, and what is kept."""
+
+    ids: Ids
+    layers: list[DynamicLayer]
+    kept: list[torch.Tensor]
 
 
 class Beginnings:
@@ -39,15 +73,16 @@ class Beginnings:
         """`sign` stands for a picture in a prompt, `room` is the most new tokens, `inputs` makes a model's inputs."""
         self.model, self.tokenizer, self.room, self.inputs = model, tokenizer, room, inputs
         found = tokenizer.convert_tokens_to_ids(sign) if sign else None
-        self.sign = found if isinstance(found, int) and found != tokenizer.unk_token_id else None
+        self.sign = found if isinstance(found, int) and found != tokenizer.unk_token_id else -1
+        self.keeping = [module for module in model.modules() if hasattr(module, KEPT)]
         self.last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-        self.usable: bool | None = None if self.sign is not None else False
+        self.usable: bool | None = None if self.sign >= 0 else False
         """Whether prompts can be read so; None before it was tried."""
 
-    def read(self, asked: Sequence[Asked]) -> list[tuple[list[int], Inputs]] | None:
+    def read(self, asked: Sequence[Asked]) -> list[Group] | None:
         """Return inputs from which `generate` goes on: ids [B, L], mask and cache; None to read the prompts whole.
 
-        Prompts whose pictures take as many positions are together: each group comes with its places in `asked`.
+        Prompts whose pictures take as many positions are together.
         """
         if self.usable is False or len({id(one.image) for one in asked}) == len(asked):
             return None
@@ -59,7 +94,7 @@ class Beginnings:
             return None
 
     @torch.inference_mode()
-    def _read(self, asked: Sequence[Asked]) -> list[tuple[list[int], Inputs]]:
+    def _read(self, asked: Sequence[Asked]) -> list[Group]:
         """Return the groups. Raises Unlike."""
         plain = [self._split(one.text) for one in asked]
         if any(before != plain[0][0] for before, _ in plain):
@@ -67,43 +102,44 @@ class Beginnings:
         read = {id(one.image): self._begun(one, *parts) for one, parts in _firsts(asked, plain)}
         groups: dict[int, list[int]] = {}
         for place, one in enumerate(asked):
-            groups.setdefault(len(read[id(one.image)][0]), []).append(place)
-        pictures = [id(one.image) for one in asked]
+            groups.setdefault(len(read[id(one.image)].ids), []).append(place)
+        begun = [read[id(one.image)] for one in asked]
         return [
-            (places, self._joined([pictures[place] for place in places], [plain[place][1] for place in places], read))
+            self._group(places, [begun[place] for place in places], [plain[place][1] for place in places])
             for places in groups.values()
         ]
 
-    def _joined(self, pictures: list[int], rests: list[Ids], read: Mapping[int, Begun]) -> Inputs:
-        """Return the inputs of prompts that have as many positions up to the picture's last one.
+    def _group(self, places: list[int], begun: list[Begun], rests: list[Ids]) -> Group:
+        """Return prompts that have as many positions up to the picture's last one.
 
         Padding stands between these and the rest of a prompt.
         """
-        own = list(dict.fromkeys(pictures))
-        begun, longest = len(read[own[0]][0]), max(map(len, rests))
-        ids = torch.zeros((len(rests), begun + longest), dtype=torch.long)
+        own = list(dict.fromkeys(begun))
+        rows = [own.index(one) for one in begun]
+        length, longest = len(own[0].ids), max(map(len, rests))
+        ids = torch.zeros((len(rests), length + longest), dtype=torch.long)
         mask = torch.ones_like(ids)
-        for place, (picture, rest) in enumerate(zip(pictures, rests, strict=True)):
+        for row, (one, rest) in enumerate(zip(begun, rests, strict=True)):
             padding = [0] * (longest - len(rest))
-            ids[place] = torch.tensor([*read[picture][0], *padding, *rest])
-            mask[place, begun : begun + len(padding)] = 0
-        rows = [own.index(picture) for picture in pictures]
-        layers = zip(*(read[picture][1] for picture in own), strict=True)
+            ids[row] = torch.tensor([*one.ids, *padding, *rest])
+            mask[row, length : length + len(padding)] = 0
+        layers = zip(*(one.layers for one in own), strict=True)
         cache = Cache(layers=[_stacked(each, rows, longest + self.room) for each in layers])
         device = self.model.device
-        return {"input_ids": ids.to(device), "attention_mask": mask.to(device), "past_key_values": cache}
+        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device), "past_key_values": cache}
+        kept = [torch.cat(values) for values in zip(*(one.kept for one in begun), strict=True)]
+        return Group(places, inputs, list(zip(self.keeping, kept, strict=True)))
 
     def _split(self, text: str) -> tuple[Ids, Ids]:
         """Return the token ids before and after the picture's sign."""
-        bos = self.tokenizer.bos_token
-        ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
+        ids = token_ids(self.tokenizer, text)
         if ids.count(self.sign) != 1:
             raise Unlike("not one sign of a picture")
         place = ids.index(self.sign)
         return ids[:place], ids[place + 1 :]
 
     def _begun(self, one: Asked, before: Ids, rest: Ids) -> Begun:
-        """Return a prompt's token ids up to the picture's last position, and their keys and values in each layer."""
+        """Return what a prompt begins with. Raises Unlike."""
         inputs = self.inputs([one])
         shape = inputs["input_ids"].shape
         ids = inputs["input_ids"][0].tolist()
@@ -118,32 +154,53 @@ class Beginnings:
         layers = getattr(self.model(**cut, **self.last, use_cache=True).past_key_values, "layers", [])
         if not layers or any(type(layer) is not DynamicLayer for layer in layers):
             raise Unlike("a cache of another kind")
-        return ids[:length], layers
+        kept = [getattr(module, KEPT) for module in self.keeping]
+        if any(value is None or value.shape != (1, 1) for value in kept):
+            raise Unlike(f"{KEPT} of another form")
+        return Begun(ids[:length], layers, kept)
 
     @torch.inference_mode()
     def _works(self, one: Asked) -> bool:
-        """Return whether the logits after a prompt, and after a longer one, are the same both ways."""
-        pair = [one, replace(one, text=one.text + MORE)]
+        """Return whether the logits of the next two tokens are the same both ways.
+
+        Of three prompts: one, a longer one, and one about another picture, which is read after the first and before
+        the prompts are continued: a model that keeps anything else of the last picture goes on otherwise then.
+        """
+        other = np.resize(one.image, (*OTHER, 3))
+        asked = [one, replace(one, text=one.text + MORE), replace(one, image=other)]
         try:
-            ((_, inputs),) = self._read(pair)
-            found = self._next(inputs)
-            expected = torch.cat([self._next(self.inputs([each])) for each in pair])
+            moved = max(
+                self._moved(found, self._next(self.inputs([asked[place]]))[0])
+                for place, found in self._continued(self._read(asked))
+            )
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a model's own code raises
             log.debug("prompts about a picture are read whole: %s", error)
             return False
         most = MOVED if self.model.dtype == torch.float32 else MOVED_IN_16_BITS
-        moved = float((found - expected).abs().max() / expected.abs().max())
         if not moved <= most:
             log.debug("prompts about a picture are read whole: otherwise logits move by %.2g", moved)
         return moved <= most
 
+    def _continued(self, groups: list[Group]) -> list[tuple[int, torch.Tensor]]:
+        """Return each prompt's place, and the logits [2, V] of its next two tokens."""
+        found: list[tuple[int, torch.Tensor]] = []
+        for group in groups:
+            found += zip(group.places, self._next(group.ready()), strict=True)
+        return found
+
     def _next(self, inputs: Inputs) -> torch.Tensor:
-        """Return the logits [B, V] of the next token."""
-        out = self.model.generate(**inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
-        logits: torch.Tensor = out.logits[0]
-        return logits.float()
+        """Return the logits [B, 2, V] of the next two tokens, whether or not the first one ends the answer."""
+        how = {"max_new_tokens": 2, "min_new_tokens": 2, "output_logits": True, "return_dict_in_generate": True}
+        return torch.stack(self.model.generate(**inputs, **how).logits, dim=1).float()
+
+    @staticmethod
+    def _moved(found: torch.Tensor, expected: torch.Tensor) -> float:
+        """Return how far logits [2, V] differ, relative to the largest; the second ones if the first word is one."""
+        count = 1 + int(found[0].argmax() == expected[0].argmax())
+        moved = float((found - expected)[:count].abs().max() / expected.abs().max())
+        return moved if moved == moved else float("inf")
 
 
 def _firsts(asked: Sequence[Asked], plain: Sequence[tuple[Ids, Ids]]) -> Iterator[tuple[Asked, tuple[Ids, Ids]]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ...core.records import Image
 
-T = TypeVar("T")
 Verdicts = tuple[Set[tuple[int, ...]], Set[tuple[int, ...]]]
 """Token ids of the answers that say real, and of those that say fake."""
 
@@ -52,6 +51,17 @@ class Chat(abc.ABC):
     @abc.abstractmethod
     def odds(self, asked: Sequence[Asked], verdicts: Verdicts) -> list[float]:
         """Return for each prompt p(fake) / (p(real) + p(fake)) of the answers that follow it."""
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return a prompt's token ids, with a first token of the tokenizer's own unless the text begins with it."""
+    found: list[int] = tokenizer(text, add_special_tokens=not begins(tokenizer, text))["input_ids"]
+    return found
+
+
+def begins(tokenizer: Any, text: str) -> bool:
+    """Return whether a template has written the first token itself, which the tokenizer would add again."""
+    return bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
 
 
 def starts_of(verdicts: Verdicts) -> dict[tuple[int, ...], list[int]]:

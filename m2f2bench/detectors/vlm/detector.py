@@ -93,7 +93,9 @@ class VisionLanguageModel(Detector, Explainer):
     def fingerprint(self) -> str:
         """Return a hash of the weights and of all options except `batch_size`, without a local folder's path."""
         apart = {"batch_size": True, "model": True, "dtype": True, "revision": True}
-        content = self.options.model_dump(mode="json", exclude={**apart, "generation": self.options.generation.unset()})
+        content = self.options.model_dump(
+            mode="json", exclude={**apart, "generation": self.options.generation.undecided()}
+        )
         return text_fingerprint(self.opened.fingerprint, json.dumps(content, sort_keys=True))
 
     @exact_fp32()

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 from ..llm.sampling import SamplingSettings
-from .beginnings import Beginnings
-from .chat import Asked, Chat, Verdicts, Written, fake_odds, starts_of
+from .beginnings import Beginnings, Group
+from .chat import Asked, Chat, Verdicts, Written, begins, fake_odds, starts_of
 from .source import Opened
 
 log = logging.getLogger("m2f2bench")
@@ -78,9 +78,7 @@ class LocalChat(Chat):
 
         texts = [one.text for one in asked]
         pictures = [[PillowImage.fromarray(one.image)] for one in asked]
-        bos = self.tokenizer.bos_token
-        # Some templates write the first token themselves; the tokenizer would add it again.
-        more = {"add_special_tokens": False} if bos and texts[0].startswith(bos) else {}
+        more = {"add_special_tokens": False} if begins(self.tokenizer, texts[0]) else {}
         inputs = self.processor(text=texts, images=pictures, padding=True, return_tensors="pt", **more)
         inputs = inputs.to(self.model.device, self.model.dtype)  # the dtype is for pictures alone
         return {key: value for key, value in inputs.items() if torch.is_tensor(value)}
@@ -104,11 +102,13 @@ class LocalChat(Chat):
             sampling = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
         found: dict[int, tuple[list[int], int]] = {}
         with torch.inference_mode():
-            for places, inputs in self.beginnings.read(asked) or [([*range(len(asked))], self.inputs(asked))]:
+            for group in self.beginnings.read(asked) or [Group([*range(len(asked))], self.inputs(asked))]:
+                inputs = group.ready()
                 read = inputs["attention_mask"].sum(dim=1).tolist()
                 whole = self.model.generate(**inputs, max_new_tokens=settings.max_new_tokens, **sampling)
                 tokens = whole[:, inputs["input_ids"].shape[1] :].tolist()
-                found |= {place: (self._ended(row), n) for place, row, n in zip(places, tokens, read, strict=True)}
+                for place, row, count in zip(group.places, tokens, read, strict=True):
+                    found[place] = self._ended(row), count
         seconds = (time.perf_counter() - started) / len(asked)
         return [Written(*found[place], seconds) for place in range(len(asked))]
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.errors import first_line
 from ..llm.sampling import EngineSettings
 from ..llm.vllm import generate, import_vllm, open_engine
-from .chat import Asked, Chat, Verdicts, Written, fake_odds, starts_of
+from .chat import Asked, Chat, Verdicts, Written, fake_odds, starts_of, token_ids
 from .source import Opened, VisionLanguageSource
 
 
@@ -63,10 +63,8 @@ class ServedChat(Chat):
     def _prompt(self, one: Asked, start: tuple[int, ...] = ()) -> dict[str, Any]:
         from PIL import Image as PillowImage
 
-        bos = self.tokenizer.bos_token
-        ids = self.tokenizer(one.text, add_special_tokens=not (bos and one.text.startswith(bos)))["input_ids"]
-        picture = PillowImage.fromarray(one.image)
-        return {"prompt_token_ids": [*ids, *start], "multi_modal_data": {"image": picture}}
+        ids = [*token_ids(self.tokenizer, one.text), *start]
+        return {"prompt_token_ids": ids, "multi_modal_data": {"image": PillowImage.fromarray(one.image)}}
 
     def _how(self, one: Asked) -> Any:
         settings = self.settings

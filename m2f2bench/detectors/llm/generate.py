@@ -259,7 +259,7 @@ class Generator(Writer):
             if token < 0:
                 raise DetectorError(f"{self.where}: its logits are not finite: set its dtype to bf16 or fp32")
             row.tokens.append(token)
-            row.stopped = token in self.ends or self._stopped(row.tokens)
+            row.stopped = token in self.ends or self._stopped(row.tokens) or self._repeats(row.tokens)
             row.done = row.stopped or len(row.tokens) >= row.limit
         if len(rows) == 1 and is_heard():
             tell(self._words(rows[0]))

@@ -63,6 +63,12 @@ class GenerationSettings(EngineSettings):
     """Most answers generated together, and most images whose prompts are held at once: the bound on memory."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts that end an answer, in addition to the prompt style's own; they are not part of it."""
+    may_repeat: bool = True
+    """False: an answer ends before a sentence that it has already said, as an LLM in a loop says it."""
+
+    def undecided(self) -> dict[str, Any]:
+        """See `EngineSettings.undecided`."""
+        return super().undecided() | ({"may_repeat": True} if self.may_repeat else {})
 
 
 def answer_seed(seed: int, image: Image, question: str) -> int:

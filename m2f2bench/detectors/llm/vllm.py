@@ -84,9 +84,18 @@ class VLLMWriter(Writer):
         prompts = [self._prompt(row, given, places[row.request.image]) for row in waiting]
         for row, found in zip(waiting, self._generate(prompts, [self._how(row) for row in waiting]), strict=True):
             row.tokens, row.stopped, row.done = list(found.token_ids), found.finish_reason == "stop", True
+            self._end_at_repeat(row)
         if len(waiting) == 1 and is_heard():
             tell(self._words(waiting[0]))
         return [self._finished(row) for row in rows]
+
+    def _end_at_repeat(self, row: Row) -> None:
+        """Take from a row what our own generation would not have written after a sentence that was said twice."""
+        if self.settings.may_repeat:
+            return
+        ends = (n for n in range(1, len(row.tokens) + 1) if self._repeats(row.tokens[:n]))
+        if (end := next(ends, None)) is not None:
+            row.tokens, row.stopped = row.tokens[:end], True
 
     def _prompt(self, row: Row, given: Mapping[int, torch.Tensor], place: int) -> dict[str, torch.Tensor]:
         own = {slot: tokens[place] for slot, tokens in given.items()}

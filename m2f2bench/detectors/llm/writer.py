@@ -12,6 +12,7 @@ import torch
 from .cache import Request, Row
 from .prompt import spread_length
 from .sampling import GenerationSettings
+from .sentences import MARKS, without_repeats
 from .source import Language
 
 Slots = Callable[[Sequence[int]], Mapping[int, torch.Tensor]]
@@ -61,9 +62,17 @@ class Writer(abc.ABC):
         return Row(request, length, max(0, limit), draws)
 
     def _words(self, row: Row) -> str:
-        """Return the text of a row so far, without its end token and from a stop text on."""
+        """Return the text of a row so far, without its end token, what follows a stop text, and a repetition."""
         words = row.tokens[:-1] if row.tokens[-1] in self.ends else row.tokens
-        return self._stop.split(self._text(words), maxsplit=1)[0].strip()
+        text = self._stop.split(self._text(words), maxsplit=1)[0]
+        return (text if self.settings.may_repeat else without_repeats(text)).strip()
+
+    def _repeats(self, tokens: list[int]) -> bool:
+        """Return whether the last token has completed a sentence that has been said, where that ends an answer."""
+        if self.settings.may_repeat or not any(mark in self._text(tokens[-1:]) for mark in MARKS):
+            return False
+        text = self._text(tokens)
+        return without_repeats(text) != text
 
     def _text(self, tokens: list[int]) -> str:
         text: str = self.language.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -211,8 +211,9 @@ class TrainingSettings(Settings):
     """An epoch ends after this many images, of which each epoch draws others; None: about as many as there are."""
     seed: int = 0
     """Of initial weights, order and augmentation."""
-    workers: int = Field(default=0, ge=0)
-    """Processes that read and augment images."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that read and augment images ahead; `auto`: on a GPU one for each core but one, at most 16; on a CPU
+    none. They decide nothing of what is learned."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -254,7 +255,7 @@ class TrainingSettings(Settings):
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
         later |= {"deterministic", "compile"}
-        found = _without(self, later)
+        found = _without(self, later) | {"workers": 0}  # which decide nothing
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:
             found["loss"] = self.loss.content()

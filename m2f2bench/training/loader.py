@@ -1,4 +1,4 @@
-"""Loader of training images: reads, augments and stacks planned batches, in this process or in workers."""
+"""Loader of training images: reads, augments and stacks the parts of batches and of validations."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
 from PIL import ImageEnhance, ImageFilter
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..cards.settings import AugmentationSettings
-from ..core.errors import FrameError
-from ..core.seeds import derived_seed, generator
-from .frames import Draw, FrameReader, batch_part
+from ..core.errors import FrameError, M2F2BenchError
+from ..core.seeds import generator
+from .frames import Draw, FrameReader
 from .job import TrainingJob
-from .plan import units
 from .sources.base import Made, Source
 from .sources.jitter import hsv, shifted
 
@@ -158,6 +157,10 @@ class Part(NamedTuple):
     """Numbers of the manipulations, int64 [n]: 0 for real; None if the loss does not use them."""
     masks: torch.Tensor | None = None
     """Float32 [n · views, S, S], in [0, 1]; None if the loss does not use them."""
+    planned: int = 0
+    """Samples of the whole batch, with those that cannot be read."""
+    failure: M2F2BenchError | None = None
+    """What ends the training instead."""
 
 
 @dataclass
@@ -206,44 +209,75 @@ class Making:
         return np.asarray(self.prepare(grey)[..., 0] / 255, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A part of a batch that is to be made."""
+
+    epoch: int
+    units: Sequence[Sequence[Draw]]
+    """Its draws, by unit (see `Plan.unit`)."""
+    planned: int
+    """Samples of the whole batch."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A part of a validation that is to be made: sample k of frame i has the number i · samples + k."""
+
+    numbers: Sequence[int]
+
+
+Wanted = Drawn | Judged
+
+
 @dataclass
 class Parts(Dataset[Part]):
-    """Parts of an epoch's batches; item i is part i % accumulation of batch i // accumulation.
+    """Parts of batches and of validations, by what they are to be made of (and not by a number).
 
-    Over `world` processes a batch is cut into accumulation × world parts, and this process, `rank`, has its own of
-    each. The content of an item depends only on its place in the plan, never on the worker that makes it.
+    The content of a part depends on nothing else, in particular not on the process that makes it.
     """
 
     job: TrainingJob
     reader: FrameReader
     making: Making
-    epoch: int
-    batches: list[list[Draw]]
-    rank: int = 0
-    world: int = 1
+    judged: Making
+    """How samples of a validation are made."""
 
-    def __len__(self) -> int:
-        """Return the number of this process's parts in the epoch."""
-        return len(self.batches) * self.job.settings.accumulation
+    def __getitem__(self, wanted: Wanted) -> Part:
+        """Return a part, read, augmented and prepared. What that raises is in it, as another process would say more."""
+        try:
+            return self._drawn(wanted) if isinstance(wanted, Drawn) else self._validation(wanted.numbers)
+        except M2F2BenchError as error:
+            return Part(None, torch.zeros(0), {}, failure=error)
 
-    def __getitem__(self, index: int) -> Part:
-        """Return one part, read, augmented and prepared."""
+    def largest(self, world: int) -> int:
+        """Return the bytes of images in a part of a batch, or of a validation; 0 if no frame can be read.
+
+        All have the size of the first that can be read.
+        """
+        settings = self.job.settings
+        first = next((one for one in map(self.reader.get, self.job.train) if one is not None), None)
+        if first is None:
+            return 0
+        views = settings.views if self.making.masks is False else 2 * settings.views
+        each = -(-settings.batch_size // (settings.accumulation * world)) * views
+        return int(self.making.prepare(first).nbytes) * max(each, settings.batch_size)
+
+    def _drawn(self, wanted: Drawn) -> Part:
         settings, making = self.job.settings, self.making
-        batch = self.batches[index // settings.accumulation]
-        part = (index % settings.accumulation) * self.world + self.rank
         images: list[npt.NDArray[Any]] = []
         masks: list[Mask] = []
         labels, methods = [], []
         failed: dict[str, str] = {}
-        for unit in batch_part(units(batch, making.unit), part, settings.accumulation * self.world):
-            read = [self._samples(number, repeat, failed) for number, repeat in unit]
+        for unit in wanted.units:
+            read = [self._samples(number, wanted.epoch, repeat, failed) for number, repeat in unit]
             if not all(read):
                 continue
             for (number, repeat), samples in zip(unit, read, strict=True):
                 frame = self.job.train[number]
                 for place, sample in enumerate(samples):
                     for view in range(settings.views):
-                        image, mask = self._augmented(sample, frame, repeat, place, view)
+                        image, mask = self._augmented(sample, frame, wanted.epoch, repeat, place, view)
                         images.append(making.prepare(image))
                         if making.masks:
                             masks.append(making.prepare_mask(mask, image))
@@ -255,9 +289,10 @@ class Parts(Dataset[Part]):
             failed,
             methods=None if making.methods is None else torch.tensor(methods, dtype=torch.int64),
             masks=_stacked(masks),
+            planned=wanted.planned,
         )
 
-    def _samples(self, number: int, repeat: int, failed: dict[str, str]) -> list[Made]:
+    def _samples(self, number: int, epoch: int, repeat: int, failed: dict[str, str]) -> list[Made]:
         """Return the samples of a frame; empty, with an entry in `failed`, if it cannot be read."""
         frame = self.job.train[number]
         image = self.reader.get(frame)
@@ -265,13 +300,13 @@ class Parts(Dataset[Part]):
             failed[frame.id] = self.reader.unreadable[frame.id]
             return []
         try:
-            return self.making.samples(self.job, frame, image, self.job.settings.seed, self.epoch, repeat)
+            return self.making.samples(self.job, frame, image, self.job.settings.seed, epoch, repeat)
         except FrameError as error:
             failed[frame.id] = error.reason
         return []
 
     def _augmented(
-        self, sample: Made, frame: Frame, repeat: int, place: int, view: int
+        self, sample: Made, frame: Frame, epoch: int, repeat: int, place: int, view: int
     ) -> tuple[npt.NDArray[Any], Mask | None]:
         """Return a view of a sample and its mask. The first view of a frame's first sample has the draws of a frame.
 
@@ -281,45 +316,33 @@ class Parts(Dataset[Part]):
         source = self.making.source
         place = 0 if source is not None and source.alike else place
         more = (place, view) if place or view else ()
-        seeds = ("augment", settings.seed, self.epoch, repeat, frame.id, *more)
+        seeds = ("augment", settings.seed, epoch, repeat, frame.id, *more)
         if image.ndim == 4:  # all frames of a clip are changed in one way
             return np.stack([augment(one, settings.augmentation, generator(*seeds)) for one in image]), None
         return augment_both(image, sample.mask if self.making.masks else None, settings.augmentation, generator(*seeds))
 
-
-def part_loader(parts: Parts, pin_memory: bool) -> DataLoader[Part]:
-    """Return a loader of the parts in order, made by `workers` processes (0: by this one, when they are needed)."""
-    settings = parts.job.settings
-    # Without a generator of its own the loader would draw from the one that seeds a step's dropout.
-    draws = torch.Generator().manual_seed(derived_seed("workers", settings.seed, parts.epoch, parts.rank))
-    return DataLoader(
-        parts, batch_size=None, shuffle=False, num_workers=settings.workers, pin_memory=pin_memory, generator=draws
-    )
-
-
-def validation_part(job: TrainingJob, reader: FrameReader, making: Making, numbers: Sequence[int]) -> Part:
-    """Return the readable ones of the validation's samples with these numbers.
-
-    Sample k of frame i has the number i · samples + k. A source makes the same ones each time.
-    """
-    source = making.source
-    if source is None:
-        images = ((number, reader.get(job.val[number])) for number in numbers)
-        ready = [(number, making.prepare(image)) for number, image in images if image is not None]
-    else:
-        ready = []
+    def _validation(self, numbers: Sequence[int]) -> Part:
+        """Return the readable ones of a validation's samples with these numbers. A source makes the same each time."""
+        making = self.judged
+        ready: list[tuple[int, npt.NDArray[Any]]] = []
+        failed: dict[str, str] = {}
         for place, group in groupby(numbers, lambda number: number // making.count):
-            frame = job.val[place]
-            image = reader.get(frame)
+            frame = self.job.val[place]
+            image = self.reader.get(frame)
             if image is None:
+                failed[frame.id] = self.reader.unreadable[frame.id]
                 continue
-            try:
-                made = making.samples(job, frame, image, job.settings.seed, -1, 0)
-            except FrameError as error:
-                reader.unreadable[frame.id] = error.reason
-                continue
-            ready += [(number, making.prepare(made[number % making.count].image)) for number in group]
-    return Part(_stacked([image for _, image in ready]), torch.zeros(0), {}, [number for number, _ in ready])
+            made = [image]
+            if making.source is not None:
+                try:
+                    samples = making.samples(self.job, frame, image, self.job.settings.seed, -1, 0)
+                except FrameError as error:
+                    failed[frame.id] = error.reason
+                    continue
+                made = [sample.image for sample in samples]
+            ready += [(number, making.prepare(made[number % making.count])) for number in group]
+        images = _stacked([image for _, image in ready])
+        return Part(images, torch.zeros(0), failed, [number for number, _ in ready])
 
 
 def _stacked(images: Sequence[npt.NDArray[Any]]) -> torch.Tensor | None:

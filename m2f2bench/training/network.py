@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ..cards.settings import TrainingSettings
 from ..core.errors import NothingJudged
 from .device import channels_last, check_compiling
+from .feed import Feed
 from .frames import FrameReader, unreadable_notes
 from .freezing import Held, freeze
 from .job import FitReport, Tensors, TrainingJob
-from .loader import Making, Part, Parts, part_loader, validation_part
+from .loader import Making, Part, Parts
 from .loop import fit
 from .losses.base import Given, Rows
 from .losses.make import chosen_loss, method_numbers, training_loss
@@ -144,9 +144,10 @@ class _Detection(Objective[Part]):
         self.reader = FrameReader(job.read)
         self.left_out = self.reader.unreadable
         self.frames = frozenset(frame.id for frame in (*job.train, *job.val))
-        self._loader: Iterator[Part] = iter(())
-        self._epoch, self._planned = -1, 0
-        """Of the loader: its epoch, and the images in each of its batches."""
+        parts = Parts(job, self.reader, self.making, self.judged)
+        self.feed = Feed(parts, self.plan, self.rank, self.world, self.device)
+        self._planned = 0
+        """Images of the step's batch."""
         for name in network.frozen:
             self.module.get_submodule(name).requires_grad_(False)
         freeze(self.module, job.settings.freeze, job.card.name)
@@ -163,7 +164,7 @@ class _Detection(Objective[Part]):
         return {name: value for name, value in self.module.state_dict().items() if not name.startswith(prefixes)}
 
     def close(self) -> None:
-        self._loader = iter(())
+        self.feed.close()
 
     def train_mode(self) -> None:
         self.module.train()
@@ -190,19 +191,17 @@ class _Detection(Objective[Part]):
         """Return the next parts from the loader of the step's epoch."""
         if self.held.begin(step):
             self.train_mode()
-        epoch, first = divmod(step, self.steps)
-        if epoch != self._epoch:
-            planned = self.plan.batches(epoch)[first:]
-            dataset = Parts(self.job, self.reader, self.making, epoch, planned, self.rank, self.world)
-            loader = part_loader(dataset, pin_memory=self.device.type == "cuda")
-            self._epoch, self._loader = epoch, iter(loader)
-            self._planned = len(planned[0]) * self.making.count
-        found = []
-        for part in islice(self._loader, parts):
+        found = self.feed.batch(step, parts)
+        self._planned = found[0].planned
+        for part in found:
+            self._leave_out(part)
+        return found
+
+    def _leave_out(self, part: Part) -> None:
+        """Note what of a part cannot be read. Raises DataError if it is too much."""
+        if part.unreadable:
             self.left_out.update(part.unreadable)
             self.check_unreadable()
-            found.append(part)
-        return found
 
     def size(self, batch: Part) -> int:
         return len(batch.labels)
@@ -244,16 +243,14 @@ class _Detection(Objective[Part]):
         return torch.stack([nothing, torch.zeros_like(nothing)])
 
     def validation(self, parts: int) -> list[Callable[[], list[Part]]]:
-        size, making, count = self.settings.batch_size, self.judged, len(self.job.val) * self.judged.count
-        own = range(self.rank, count, self.world)
-        chunks = [own[i * size : (i + 1) * size] for i in range(-(-count // (self.world * size)))]
-        return [lambda chunk=chunk: [validation_part(self.job, self.reader, making, chunk)] for chunk in chunks]  # type: ignore[misc]
+        return self.feed.validation(len(self.job.val) * self.judged.count)
 
     def judge(self, batch: Part) -> list[tuple[float, float]]:
         """Return the numbers of validation frames and their logits."""
+        self.left_out.update(batch.unreadable)
         if batch.images is None:
             return []
-        inputs = self.network.normalise(batch.images.to(self.device))
+        inputs = self.network.normalise(batch.images.to(self.device, non_blocking=True))
         return list(zip(batch.numbers, self.shared.judge(inputs).reshape(len(batch.numbers)).tolist(), strict=True))
 
     def validate(self, results: list[tuple[float, float]], progress: Progress) -> dict[str, float]:

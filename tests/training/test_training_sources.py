@@ -29,7 +29,7 @@ from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
 from m2f2bench.detectors.timm import TimmDetector
 from m2f2bench.training.frames import FrameReader, split_frames
-from m2f2bench.training.loader import Making, Parts
+from m2f2bench.training.loader import Drawn, Making, Parts
 from m2f2bench.training.sources import self_blended
 from m2f2bench.training.sources.self_blended import SelfBlended
 
@@ -121,7 +121,7 @@ def test_a_real_and_its_blend_have_one_augmentation(tmp_path: Path) -> None:
     reals = [frame for frame in job.train if frame.label == 0 and frame.id != "train-real-003"]
     job = replace(job, train=reals, read=large)
     for number in range(6):
-        part = Parts(job, FrameReader(job.read), making, 0, [[(number, 0)]])[0]
+        part = Parts(job, FrameReader(job.read), making, making)[Drawn(0, [[(number, 0)]], 1)]
         assert part.images is not None and part.masks is not None and part.labels.tolist() == [0, 1]
         outside = part.masks[1] == 0
         apart = (part.images[0].int() - part.images[1].int()).abs().amax(dim=2)

@@ -196,7 +196,7 @@ def memo_path(adapter: Adapter, card: DatasetCard) -> Path | None:
 def gather(dataset: Dataset, frames: Sequence[Frame], workers: int = 0) -> list[Facts]:
     """Return the facts of all frames, in their order; those in the dataset's cache file are not read again.
 
-    `workers` threads read ahead (0: one per core, at most four), a few frames each, so that memory stays constant. A
+    `workers` threads read ahead (0: one per core, at most eight), a few frames each, so that memory stays constant. A
     frame that cannot be read has a status; the next audit tries it again. Raises DataError if the adapter gives
     something that is not an image, and any other M2F2BenchError that the adapter raises.
     """

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..auditing.holdings import Finding
 from ..cards.folders import CARDS_VARIABLE, DATA_VARIABLE, KINDS, iter_cards
 from ..cards.models import DatasetCard, read_card
+from ..core.cores import usable_cores
 from ..core.errors import M2F2BenchError, first_line
 from ..results.signature import versions
 
@@ -38,7 +39,9 @@ def examine() -> list[Finding]:
 
 
 def _software() -> Iterator[Finding]:
-    yield Finding("platform", True, f"{platform.platform()}, {os.cpu_count()} cores")
+    there, usable = os.cpu_count() or 1, usable_cores()
+    limit = "" if usable == there else f", of which this process may use {usable}"
+    yield Finding("platform", True, f"{platform.platform()}, {there} cores{limit}")
     found = versions()
     yield Finding("versions", True, " ".join(f"{name} {value}" for name, value in found.items()))
     try:

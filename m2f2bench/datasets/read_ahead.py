@@ -7,7 +7,6 @@ that frame's status; a fault of the machine, and an error that concerns the whol
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -17,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..core.clips import ClipFrame
+from ..core.cores import usable_cores
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
 from ..core.guests import bounded
 from ..core.records import STATUSES, Frame
@@ -35,6 +35,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 _Outcome = tuple[R | None, BaseException | None, int]
 """A result or what was raised, and the result's bytes."""
+MOST_THREADS = 8
+"""Most reading threads by default: of more, Python's own work in each leaves too little."""
 LOT = 0.005
 """Seconds after which a thread hands over what it has; what takes longer is handed over alone."""
 QUICK = 0.001
@@ -167,8 +169,8 @@ def held_bytes(value: Any) -> int:
 
 
 def thread_count(workers: int = 0) -> int:
-    """Return the number of reading threads; 0 means one per core, at most four."""
-    return workers or min(4, os.cpu_count() or 1)
+    """Return the number of reading threads; 0 means one per core, at most MOST_THREADS."""
+    return workers or min(MOST_THREADS, usable_cores())
 
 
 class ReadAhead(Generic[T, R]):
@@ -185,7 +187,7 @@ class ReadAhead(Generic[T, R]):
     def __init__(
         self, work: Callable[[T], R], items: Iterable[T], *, count: int, size: Callable[[R], int], threads: int = 0
     ) -> None:
-        """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most four."""
+        """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most MOST_THREADS."""
         self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
         self._lock, self._closed = threading.Lock(), threading.Event()

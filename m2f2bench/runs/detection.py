@@ -100,7 +100,7 @@ def predict(
     status. Raises DetectorError for scores outside [0, 1], for a wrong number of scores, and where the detector
     fails on every frame of the first batch (not if these are not the `first` frames of a run), and MachineError for
     what is the machine's fault. With `shift` it is logged how far P(fake) of the first batch is from that in fp32.
-    `workers` threads decode ahead (0: one per core, at most four), at most two batches and `AHEAD_BYTES`, so that
+    `workers` threads decode ahead (0: one per core, at most eight), at most two batches and `AHEAD_BYTES`, so that
     memory stays flat.
     """
     ahead = frames_ahead(

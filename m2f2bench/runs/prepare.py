@@ -19,6 +19,7 @@ from ..cards.models import LONGEST_NAME, DatasetCard
 from ..cards.protocols import FrameSelection
 from ..core.arguments import checked
 from ..core.cluster import Cluster, cluster_of
+from ..core.cores import usable_cores
 from ..core.errors import DataError, NothingJudged
 from ..core.files import make_folder, user_path, write_json
 from ..core.locks import LOCK, holding
@@ -226,7 +227,7 @@ def _carried_out(
 def _processes(parts: Sequence[Part]) -> int:
     """Return the number of processes: one per core, but none for less than WORTH frames, as starting takes seconds."""
     frames = sum(len(part.frames) for part in parts)
-    return max(1, min(MOST_PROCESSES, os.cpu_count() or 1, frames // WORTH))
+    return max(1, min(MOST_PROCESSES, usable_cores(), frames // WORTH))
 
 
 def _refuse_nothing(name: str, rows: Rows) -> None:

@@ -139,7 +139,7 @@ def run(
     returns no results: parts can be judged on several machines at once. `run` without it, when all are done, takes
     their rows and scores them; also what no shard has is judged then.
 
-    `workers` are the threads that decode (0: one per core, at most four). With `engine="ray"` they are the processes
+    `workers` are the threads that decode (0: one per core, at most eight). With `engine="ray"` they are the processes
     that judge, each with the detector, on the Ray cluster at `address` (None: the one of RAY_ADDRESS, or a new one on
     this machine); 0 is one for each GPU or, without any, each core. `gpus_per_worker` are the GPUs of each, or a share
     of one. The results are those of one process, whichever workers are lost on the way.

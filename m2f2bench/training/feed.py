@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from ..core.cores import usable_cores
 from ..core.errors import DetectorError, first_line
 from ..core.seeds import derived_seed
 from ..datasets.limits import AHEAD_BYTES
@@ -24,12 +25,6 @@ AHEAD = 2
 """Parts that each process makes before they are wanted."""
 MOST_WORKERS = 16
 """Most processes that `auto` starts."""
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use: on a shared machine not all that it has."""
-    allowed: Callable[[int], Iterable[int]] | None = getattr(os, "sched_getaffinity", None)  # on Linux only
-    return (os.cpu_count() or 1) if allowed is None else len(set(allowed(0)))
 
 
 def worker_count(wanted: int | str, device: str, trainings: int, available: int) -> int:
@@ -52,7 +47,7 @@ class Feed:
         self.settings = parts.job.settings
         self.pinned = device.type == "cuda"
         here = int(os.environ.get("LOCAL_WORLD_SIZE", world))  # of torch's launchers: the processes on this machine
-        self.workers = worker_count(self.settings.workers, device.type, here, cores())
+        self.workers = worker_count(self.settings.workers, device.type, here, usable_cores())
         self._next = -1
         self._given: Iterator[Part] = iter(())
         """The step that comes next, and its parts and all after it."""

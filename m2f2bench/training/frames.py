@@ -314,7 +314,7 @@ class FrameReader:
         return {**self.__dict__, "_images": {}}
 
     def fill(self, frames: Sequence[Frame]) -> None:
-        """Decode frames in order until the budget is spent (in up to four threads). Raises as `check`."""
+        """Decode frames in order until the budget is spent (in up to eight threads). Raises as `check`."""
         used = 0
         for start in range(0, len(frames), 64):
             chunk = frames[start : start + 64]

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import memo
+from ...core.cores import usable_cores
 from ...core.errors import DataError, first_line
 from ...core.memo import CACHE_VARIABLE
 from ...core.progress import progress_bar
@@ -211,7 +212,7 @@ def _fill(folder: Path, options: SyntheticOptions, split: str) -> dict[str, dict
     """Fill the arrays in `folder`, from the packed streams if they hold the split; return the notes in plan order."""
     videos = [video.name for video in plan(options, split)]
     packed = holds(options, split)
-    workers = min(options.workers or min(2, os.cpu_count() or 1), getattr(options, split))
+    workers = min(options.workers or min(2, usable_cores()), getattr(options, split))
     notes: dict[str, dict[str, Any]] = {}
     label = f"{'unpacking' if packed else 'drawing'} synthetic faces ({split})"
     with progress_bar(label, len(videos)) as advance:

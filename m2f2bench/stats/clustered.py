@@ -28,6 +28,7 @@ import numpy as np
 from ..core.arrays import Codes, Floats
 from ..core.rows import People
 from .delong import Placements
+from .student import t_above, t_quantile
 
 PRIOR = 0.2
 """Of an interval: the variance of one cluster alone that is added, divided by the squared number of clusters."""
@@ -158,7 +159,6 @@ def auc_interval(of: Influence, level: float, trainings: Between | None = None) 
     Scores that are all equal have the AUC 0.5 for certain. With `trainings`, `of` is the mean over them.
     """
     from scipy.special import expit
-    from scipy.stats import t
 
     value = of.value
     if abs(value - 0.5) < NO_SPREAD and not of.fake.any() and not of.real.any():
@@ -167,7 +167,7 @@ def auc_interval(of: Influence, level: float, trainings: Between | None = None) 
     found = Spread(found.variance + PRIOR * bend * _prior(of), found.freedom)
     if trainings is not None:
         found = with_trainings(found, [trainings])
-    reach = float(t.ppf(0.5 + level / 2.0, found.freedom)) * math.sqrt(found.variance) / bend
+    reach = t_quantile(0.5 + level / 2.0, found.freedom) * math.sqrt(found.variance) / bend
     centre = math.log(value / (1.0 - value))
     return float(expit(centre - reach)), float(expit(centre + reach))
 
@@ -204,8 +204,6 @@ def auc_difference(first: Influence, second: Influence, level: float) -> Tested 
     It is one of arcsines of square roots: the interval is mapped back by the mean slope between both AUCs, and holds
     zero just if p is above 1 - level.
     """
-    from scipy.stats import t
-
     a, b = _slope(first), _slope(second)
     both = spread(first.fake * a - second.fake * b, first.real * a - second.real * b, first)
     one, other = spread(first.fake * a, first.real * a, first), spread(second.fake * b, second.real * b, second)
@@ -220,8 +218,8 @@ def auc_difference(first: Influence, second: Influence, level: float) -> Tested 
     middle = math.sin(x + y)  # the mean slope of sin² between x and y is this times sin(x - y) / (x - y)
     scale = middle * (math.sin(x - y) / (x - y) if abs(x - y) > NO_SPREAD else 1.0)
     error = math.sqrt(variance)
-    reach = float(t.ppf(0.5 + level / 2.0, both.freedom)) * error * scale
-    p = 2.0 * float(t.sf(abs(x - y) / error, both.freedom))
+    reach = t_quantile(0.5 + level / 2.0, both.freedom) * error * scale
+    p = 2.0 * t_above(abs(x - y) / error, both.freedom)
     ci = (max(-1.0, difference - reach), min(1.0, difference + reach))
     return Tested(ci, p, error * scale, both.freedom, x - y, error, _on_scale(x, y, one, other, both, first))
 
@@ -260,8 +258,6 @@ def trainings_difference(
     See `with_trainings`. A method that was trained once is taken to vary between trainings as the other does, unless it
     is `fixed`: a control, or weights that are compared as they are. None if nothing varies.
     """
-    from scipy.stats import t
-
     if len(first) == len(second) == 1:
         return auc_difference(first[0], second[0], level)
     (x, one, here), (y, other, there) = (_on_arcsine(own) for own in (first, second))
@@ -275,8 +271,8 @@ def trainings_difference(
     gap = float(np.mean([own.value for own in first]) - np.mean([own.value for own in second]))
     scale = abs(gap / (x - y)) if abs(x - y) > 1e-9 else math.sin(x + y)
     error = math.sqrt(total)
-    reach = float(t.ppf(0.5 + level / 2.0, freedom)) * error * scale
-    p = 2.0 * float(t.sf(abs(x - y) / error, freedom))
+    reach = t_quantile(0.5 + level / 2.0, freedom) * error * scale
+    p = 2.0 * t_above(abs(x - y) / error, freedom)
     ci = (max(-1.0, gap - reach), min(1.0, gap + reach))
     on_scale = _on_scale(x, y, alone[0], alone[1], both, one, total - variance)
     return Tested(ci, p, error * scale, freedom, x - y, error, on_scale)

@@ -21,6 +21,7 @@ import numpy as np
 
 from .clustered import OnScale
 from .power import LEVEL, POWER, quantiles
+from .student import t_above, t_quantile
 
 MANY = 1e9
 """Degrees of freedom of a normal distribution."""
@@ -51,10 +52,8 @@ class OneSided(NamedTuple):
 
 def of_interval(ci: tuple[float, float], difference: float, level: float, groups: float) -> Scaled:
     """Return a difference with the standard error that its interval over so many `groups` at `level` has."""
-    from scipy.stats import t
-
     freedom = max(groups - 1.0, 0.5)
-    return Scaled(difference, (ci[1] - ci[0]) / 2.0 / float(t.ppf(0.5 + level / 2.0, freedom)), freedom)
+    return Scaled(difference, (ci[1] - ci[0]) / 2.0 / t_quantile(0.5 + level / 2.0, freedom), freedom)
 
 
 def distance(pair: OnScale, difference: float) -> float:
@@ -80,16 +79,14 @@ def distance(pair: OnScale, difference: float) -> float:
 
 def one_sided(found: Scaled, margin: float, alpha: float = LEVEL) -> OneSided:
     """Return the two one-sided tests of a margin, and the interval at 1 - 2 alpha."""
-    from scipy.stats import t
-
-    reach = float(t.ppf(1.0 - alpha, found.freedom))
+    reach = t_quantile(1.0 - alpha, found.freedom)
     if found.pair is None:
         low, high = (margin + found.apart) / found.error, (margin - found.apart) / found.error
         ci = (found.apart - reach * found.error, found.apart + reach * found.error)
     else:
         low, high = distance(found.pair, -margin), -distance(found.pair, margin)
         ci = (_where(found.pair, reach), _where(found.pair, -reach))
-    return OneSided(float(t.sf(low, found.freedom)), float(t.sf(high, found.freedom)), ci)
+    return OneSided(t_above(low, found.freedom), t_above(high, found.freedom), ci)
 
 
 def _where(pair: OnScale, reach: float) -> float:
@@ -103,9 +100,7 @@ def _where(pair: OnScale, reach: float) -> float:
 
 def smallest_margin(found: Scaled, alpha: float = LEVEL) -> float:
     """Return the margin by which an equal detector is shown to be no worse in 80% of cases."""
-    from scipy.stats import t
-
-    times = float(t.ppf(1.0 - alpha, found.freedom) + t.ppf(POWER, found.freedom))
+    times = t_quantile(1.0 - alpha, found.freedom) + t_quantile(POWER, found.freedom)
     if found.pair is None:
         return times * found.error
     middle = (found.pair.first + found.pair.second) / 2.0

@@ -20,6 +20,7 @@ from ..core.arrays import Bools, Codes, Floats
 from ..core.records import FAKE, REAL
 from ..core.rows import People
 from .clustered import Influence, crossed_square, effective, spread
+from .student import t_quantile
 
 LEVEL, POWER = 0.05, 0.8
 """Two-sided level of the test, and the share of cases in which it is to find the difference."""
@@ -149,9 +150,7 @@ def quantiles(degrees: float, level: float = LEVEL) -> float:
 
     It is the sum of the quantiles of t at 1 - level / 2 and at POWER.
     """
-    from scipy.stats import t
-
-    return float(t.ppf(1.0 - level / 2.0, degrees) + t.ppf(POWER, degrees))
+    return t_quantile(1.0 - level / 2.0, degrees) + t_quantile(POWER, degrees)
 
 
 def smallest_difference(of: Structure, components: Components) -> float:

@@ -115,6 +115,7 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> list[str]:
             output = execute([sys.executable, "-c", block.text], folder, environment)
             ran.append(block.text)
         else:
+            assert block.known, f"a block of '{block.kind}' is neither a file, a command nor an output"
             assert agrees(block.text, output), f"shown:\n{block.text}\nfound:\n{output}"
     return ran
 

@@ -1,13 +1,14 @@
 """M2F2-Det's explainer against look-ups by its own P(fake): trained in its three stages, with several seeds.
 
-    python benchmarks/explainer.py DATASET [--seeds 0 1] [--threads 2] [--precision fp32]
+    python benchmarks/explainer.py DATASET [--seeds 0 1] [--threads 2] [--precision fp32] [--no-repeats]
     python benchmarks/explainer.py DATASET --tables
 
 Trains every seed's detector, `align` and `tune` (under `--out`), merges, asks the neutral and the released questions,
 and puts results, resamples and training records into `--into`, leaderboards/explainer; where the truth of each region
-is known (synthetic), also what `region_tokens.py` finds. Then, and with `--tables` only, makes the table. What is done
-already is not done again, and what was cut off goes on. p-values are of paired tests, after Holm's correction over
-those of one training and kind of questions.
+is known (synthetic), also what `region_tokens.py` finds. With `--no-repeats` the same weights are asked with
+`may_repeat: false`, and stand beside the training, such as `seed1-no-repeats`. Then, and with `--tables` only, makes
+the table. What is done already is not done again, and what was cut off goes on. p-values are of paired tests, after
+Holm's correction over those of one training and kind of questions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from common import command, put_tables, span
 
 DETECTOR = "m2f2det-small-explainer"
@@ -48,12 +50,17 @@ def train(dataset: str, seed: int, here: Path, threads: int, precision: Sequence
     return here / "merged"
 
 
-def judge(dataset: str, seed: int, out: Path, into: Path, threads: int, precision: Sequence[str]) -> None:
+def judge(
+    dataset: str, seed: int, out: Path, into: Path, threads: int, precision: Sequence[str], repeats: bool = True
+) -> None:
     """Train one seed, ask it, and put what came of it in its place."""
-    place, here = into / dataset / f"seed{seed}", out / dataset / f"seed{seed}"
+    here = out / dataset / f"seed{seed}"
+    place = into / dataset / (here.name if repeats else f"{here.name}-no-repeats")
     if place.exists():
         return
     merged, made = train(dataset, seed, here, threads, precision), place.with_name(f".{place.name}")
+    if not repeats:
+        merged, here = without_repeats(merged), here / "no-repeats"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     for protocol in PROTOCOLS:
@@ -63,12 +70,23 @@ def judge(dataset: str, seed: int, out: Path, into: Path, threads: int, precisio
             run = here / "answers" / f"{name}--{dataset}--{protocol}"
             shutil.copy(run / "result.json", made / f"{name}--{protocol}.json")
             shutil.copy(run / "resamples.parquet", made / f"{name}--{protocol}.parquet")
-    for stage in ("detector", "align", "tune"):
+    for stage in ("detector", "align", "tune") if repeats else ():
         shutil.copy(here / stage / "training.json", made / f"{stage}.training.json")
-    if dataset in REGIONAL:
+    if dataset in REGIONAL and repeats:
         (made / "regions.json").write_text(json.dumps(regions(merged, dataset), indent=1) + "\n")
     made.rename(place)  # all of it or nothing
     print(f"{dataset} seed {seed}: done", flush=True)
+
+
+def without_repeats(merged: Path) -> Path:
+    """Return a folder with the same weights and a card by which no answer says a sentence twice."""
+    place = merged.with_name("merged-no-repeats")
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(merged, place)
+    card = yaml.safe_load((place / "card.yaml").read_text())
+    card["options"]["explainer"]["generation"]["may_repeat"] = False
+    (place / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
+    return place
 
 
 def regions(folder: Path, dataset: str) -> dict[str, Any]:
@@ -140,13 +158,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", help="of the language stages, in place of the card's")
+    parser.add_argument("--no-repeats", action="store_true", help="ask with may_repeat: false")
     parser.add_argument("--out", type=Path, default=Path("runs/explainer"))
     parser.add_argument("--into", type=Path, default=Path("leaderboards/explainer"))
     parser.add_argument("--tables", action="store_true")
     given = parser.parse_args()
     precision = ("--precision", given.precision) if given.precision else ()
     for seed in () if given.tables else given.seeds:
-        judge(given.dataset, seed, given.out, given.into, given.threads, precision)
+        how = (given.dataset, seed, given.out, given.into, given.threads, precision)
+        judge(*how, repeats=not given.no_repeats)
     place = given.into / given.dataset
     rows = table(place)
     put_tables(place, rows, markdown(given.dataset, rows) + regional(place))

@@ -25,8 +25,8 @@ RECORDS = sorted(
     if "explainer" not in path.stem
 )
 """Explainers are left out: a later stage's record says with which weights it began, and its detector is here."""
-OWN = {"seed", "precision"}
-"""Settings that a training may have in place of its card's."""
+OWN = {"seed", "precision", "workers"}
+"""Settings that a training may have in place of its card's; the last decides nothing of what is learned."""
 
 
 def todays(name: str) -> DetectorCard:

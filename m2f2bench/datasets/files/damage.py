@@ -9,7 +9,6 @@ import io
 import math
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -135,6 +134,7 @@ class _Watched(_Compared):
         cut = scan.start + max(0, kept - 1)
         self._rest = [data[cut : scan.end] + _ONES, data[scan.end : layout.end]]
         self._early = False
+        self._marks: list[tuple[tuple[int, int], Any]] = []
         self._doubtful = not data[scan.end - 1] & 1 and data[scan.end - 2 : scan.end] != b"\xff\x00"
         super().__init__(data[: layout.end], layout)
         self.fp = io.BytesIO(data[:cut])
@@ -142,7 +142,8 @@ class _Watched(_Compared):
     def load_prepare(self) -> None:
         """Colour the last row, so that it is visible whether it was drawn."""
         super().load_prepare()
-        for at, colour in self._sentinels():
+        self._marks = self._sentinels()
+        for at, colour in self._marks:
             self.im.putpixel(at, colour)
 
     def load_read(self, read_bytes: int) -> bytes:
@@ -151,7 +152,7 @@ class _Watched(_Compared):
         piece: bytes = self.fp.read(read_bytes)
         if piece or not self._rest:
             return piece
-        drawn = any(self.im.getpixel(at) != colour for at, colour in self._sentinels())
+        drawn = any(self.im.getpixel(at) != colour for at, colour in self._marks)
         self._early = self._early or (drawn and len(self._rest) == 2)
         if not drawn and len(self._rest) == 1:
             raise DamagedImage("the JPEG file is cut short or damaged (data of the picture are missing)")
@@ -162,12 +163,11 @@ class _Watched(_Compared):
             raise DamagedImage("the JPEG file is damaged (data are left over when the picture is drawn)")
         return not self._doubtful or super()._same()
 
-    def _sentinels(self) -> Iterator[tuple[tuple[int, int], Any]]:
-        """Yield places in the last row with colours that no picture has next to each other."""
+    def _sentinels(self) -> list[tuple[tuple[int, int], Any]]:
+        """Return places in the last row with colours that no picture has next to each other."""
         bands, last = len(self.getbands()), self.size[1] - 1
-        for x in range(4):
-            colour = _SENTINELS[x % len(_SENTINELS)]
-            yield (x, last), colour[0] if bands == 1 else colour[:bands]
+        colours = [colour[0] if bands == 1 else colour[:bands] for colour in _SENTINELS]
+        return [((x, last), colours[x % len(colours)]) for x in range(4)]
 
 
 def _noisy(data: bytes, layout: _Layout) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .text import in_utf8
@@ -29,6 +30,9 @@ JUDGE = "judge"
 """The kind of a question that asks for the verdict alone."""
 JUDGE_QUESTION = "Determine the authenticity. Is the image real or fake?"
 """Its text, that of M2F2-Det's evaluation."""
+_NAMES = ("id", "video", "method", "picture")
+_names_of = attrgetter(*_NAMES)
+"""Of a frame; a loop over `getattr` takes most of the time in which a frame is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,10 @@ class Frame:
     def __post_init__(self) -> None:
         if self.label not in (REAL, FAKE):
             raise ValueError(f"frame '{self.id}': label {self.label!r} is neither 0 (real) nor 1 (fake)")
-        for name in ("id", "video", "method", "picture"):  # from files whose names are not UTF-8
-            text = getattr(self, name)
+        for name, text in zip(_NAMES, _names_of(self), strict=True):  # from files whose names are not UTF-8
             if isinstance(text, str) and not text.isascii():
                 object.__setattr__(self, name, in_utf8(text))
-        if any(isinstance(one, str) and not one.isascii() for one in self.identities):
+        if self.identities and any(isinstance(one, str) and not one.isascii() for one in self.identities):
             object.__setattr__(self, "identities", tuple(in_utf8(one) for one in self.identities))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,7 +47,8 @@ def write_parquet(
     listed = list(rows)
     names = [f.name for f in dataclasses.fields(row)]
     types = {name: NUMBERS.get(name, "string") for name in names}
-    write_columns(path, {name: [getattr(one, name) for one in listed] for name in names}, types, key)
+    columns = zip(*map(attrgetter(*names), listed), strict=True) if listed else ([] for _ in names)
+    write_columns(path, dict(zip(names, columns, strict=True)), types, key)
 
 
 def write_columns(

@@ -111,7 +111,8 @@ class RowStore(Generic[R]):
 
     def flat(self, row: R) -> dict[str, Any]:
         """Return what is written of a row, column → value."""
-        return {name: getattr(row, name) for name in _names(cast(Any, type(row)))}
+        names, values = _columns(cast(Any, type(row)))
+        return dict(zip(names, values(row), strict=True))
 
     def made(self, flat: dict[str, Any]) -> R:
         """Return the row from its columns. Raises ValueError, TypeError or KeyError if it cannot be a row."""
@@ -248,9 +249,10 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
 
 
 @functools.cache
-def _names(row: Any) -> tuple[str, ...]:
-    """Return the names of a row's columns."""
-    return tuple(f.name for f in dataclasses.fields(row))
+def _columns(row: Any) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
+    """Return the names of a row's columns, and what gives their values."""
+    names = tuple(f.name for f in dataclasses.fields(row))
+    return names, attrgetter(*names)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -20,8 +20,8 @@ from PIL.ImageFile import ImageFile
 from ..limits import MAX_SCANS
 
 JPEG_START = b"\xff\xd8\xff"
-_CODES = frozenset(bytes([code]) for code in (*range(0x01, 0xD0), *range(0xD8, 0xFF)))
-"""Of markers: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
+_MARKER = re.compile(rb"\xff\xff*([\x01-\xcf\xd8-\xfe])")
+"""Filler and code: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])", re.DOTALL)
 _END, _SCAN, _RESTART_INTERVAL, _WITHOUT_LENGTH = 0xD9, 0xDA, 0xDD, (0x01, 0xD8)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
@@ -212,16 +212,8 @@ def _layout(data: bytes) -> _Layout:
 
 def _marker(data: bytes, begin: int) -> tuple[int, int, int] | None:
     """Return the first marker from a place on: where it starts, its code, and where it ends; None without any."""
-    start = data.find(b"\xff", begin)
-    while start >= 0:
-        end = start + 1
-        while data[end : end + 1] == b"\xff":  # filler
-            end += 1
-        code = data[end : end + 1]
-        if code in _CODES:
-            return start, code[0], end + 1
-        start = data.find(b"\xff", end)
-    return None
+    found = _MARKER.search(data, begin)
+    return None if found is None else (found.start(), found[1][0], found.end())
 
 
 def _check_headers(data: bytes, layout: _Layout) -> None:

@@ -4,7 +4,8 @@ Without options: M2F2-Det as `m2f2det-small-explainer` describes it, untrained, 
 the questions of the synthetic dataset (both come as packages). One question at a time means: the image encoded anew
 for each, and transformers' own `generate` with its cache, greedy, with the same end tokens, stop texts and limit. Both
 sides have the same detector, LLM and machine. Asked of ours: at least 6 times as many answers a second on two cores.
-About ten minutes there; `--images 8` takes two. `--detector FOLDER` takes a trained explainer.
+About ten minutes there; `--images 8` takes two. `--detector FOLDER` takes a trained explainer. With `--precision bf16`
+a close decision may fall otherwise, so that fewer texts are equal.
 
 `--sweep` instead writes answers with batches of 1 to 64 from one LLM and random image tokens, and prints answers a
 second and the peak of the GPU's memory: `--llm config:7b --sweep` on a GPU builds a Llama of 7B's size from its
@@ -118,17 +119,17 @@ def together(explainer: Any, pairs: Sequence[tuple[Any, str]]) -> list[str]:
 
 def one_by_one(explainer: Any, pairs: Sequence[tuple[Any, str]]) -> list[str]:
     """Each image encoded for each question, and transformers' `generate`."""
-    generator, prompter = explainer.generator()
+    generator, _ = explainer.generator()
     language = generator.language
     stops: dict[str, Any] = {}
     if generator.stops:
         stops = {"stop_strings": list(generator.stops), "tokenizer": language.tokenizer}
     found = []
     for image, text in pairs:
-        encoded = explainer.encode([image])
+        (request,), slots, _ = explainer.prompts([image], [text])
         with torch.inference_mode():
-            slots = {IMAGE: encoded.visual[0], DEEPFAKE: encoded.forgery[0]}
-            inputs = embed(language.model, prompter.question(text), slots)[None]
+            own = {slot: tokens[0] for slot, tokens in slots([request.image]).items()}
+            inputs = embed(language.model, request.prompt, own)[None]
             ids = language.model.generate(
                 inputs_embeds=inputs,
                 attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=inputs.device),
@@ -153,6 +154,8 @@ def against(options: argparse.Namespace) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as place:
         folder = options.detector or untrained(Path(place), options.llm, options.tokens)
         explainer: Any = m2f2bench.load_detector(str(folder), device=options.device)
+        if options.precision:
+            explainer.compute_in(options.precision)
         explainer.generator()
         together(explainer, pairs[:2])
         one_by_one(explainer, pairs[:1])  # both are warm
@@ -236,6 +239,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=sized(40, 1))
     parser.add_argument("--tokens", type=int, default=sized(48, 3), help="most new tokens; of an untrained explainer")
     parser.add_argument("--detector", default="", help="a trained explainer's folder")
+    parser.add_argument("--precision", default="", help="of detector and LLM on both sides, in place of fp32")
     parser.add_argument("--llm", default="offline:smollm2-135m-instruct")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sweep", action="store_true")

@@ -25,7 +25,7 @@ from ..llm.sampling import answer_seed
 from ..llm.source import Language, language_fingerprint, open_language
 from ..llm.verdict import BEGINNINGS, verdict_of, without_verdict
 from ..llm.vllm import VLLMWriter, open_words, place_of
-from ..llm.writer import Writer
+from ..llm.writer import Slots, Writer
 from ..weights.pretrained import resolved
 from .detector import M2F2Detector, open_parts
 from .folds import FOLDS, evidence_digest, learn_folds
@@ -166,24 +166,8 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 f"detector '{self.card.name}' cannot answer yet, only stage `detector` is trained: run `m2f2bench "
                 f"train {self.place} --stage align --dataset S --out DIR`"
             )
-        generator, prompter = self.generator()
-        settings = self.explainer.generation
-        distinct = {id(image): image for image in images}
-        numbers = {key: number for number, key in enumerate(distinct)}
-        encoded = self.encode(list(distinct.values()))
-        scores = encoded.scores.tolist()
-        requests = [
-            Request(number, self._prompt(prompter, text, scores[number]), answer_seed(settings.seed, image, text))
-            for number, image, text in zip([numbers[id(image)] for image in images], images, questions, strict=True)
-        ]
-
-        def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
-            rows = list(wanted)
-            shared = encoded.forgery.shape[1] - len(self.explainer.own_slots)
-            found = {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows, :shared]}
-            own = range(len(self.explainer.own_slots))
-            return found | {OWN - number: encoded.forgery[rows, shared + number, None] for number in own}
-
+        generator, _ = self.generator()
+        requests, slots, scores = self.prompts(images, questions)
         shown = without_verdict if self.explainer.verdict_first and self.verdict_by == "llm" else str
         return [
             Reply(
@@ -196,6 +180,31 @@ class M2F2Explainer(M2F2Detector, Explainer):
             )
             for request, one in zip(requests, generator.answer(requests, slots), strict=True)
         ]
+
+    def prompts(self, images: Sequence[Image], questions: Sequence[str]) -> tuple[list[Request], Slots, list[float]]:
+        """Return the prompts about pairs, what gives the images' tokens, and P(fake) of each distinct image.
+
+        A prompt's `image` is the number of a distinct image, in the order of `images`.
+        """
+        _, prompter = self.generator()
+        settings = self.explainer.generation
+        distinct = {id(image): image for image in images}
+        numbers = {key: number for number, key in enumerate(distinct)}
+        encoded = self.encode(list(distinct.values()))
+        scores: list[float] = encoded.scores.tolist()
+        requests = [
+            Request(number, self._prompt(prompter, text, scores[number]), answer_seed(settings.seed, image, text))
+            for number, image, text in zip([numbers[id(image)] for image in images], images, questions, strict=True)
+        ]
+
+        def slots(wanted: Sequence[int]) -> Mapping[int, torch.Tensor]:
+            rows = list(wanted)
+            shared = encoded.forgery.shape[1] - len(self.explainer.own_slots)
+            found = {IMAGE: encoded.visual[rows], DEEPFAKE: encoded.forgery[rows, :shared]}
+            own = range(len(self.explainer.own_slots))
+            return found | {OWN - number: encoded.forgery[rows, shared + number, None] for number in own}
+
+        return requests, slots, scores
 
     def _prompt(self, prompter: Prompter, question: str, fake: float) -> Elements:
         """Return the prompt for a question about an image with this P(fake)."""

@@ -28,6 +28,7 @@ NAMES = (
     "power",
     "check_alarms",
     "explanation",
+    "training_feed",
     "m2f2det_speed",
     "answers",
     "vlm_answers",

@@ -77,6 +77,9 @@ class FrameError(M2F2BenchError):
         super().__init__(f"{frame}: {reason}")
         self.frame, self.reason, self.status = frame, reason, status
 
+    def __reduce__(self) -> tuple[type[FrameError], tuple[str, str, str]]:
+        return type(self), (self.frame, self.reason, self.status)
+
 
 class MachineError(M2F2BenchError):
     """A failure of the machine: memory, a disk, a connection, open files. Never stored as a frame's fault."""

@@ -6,6 +6,7 @@ What is in a part depends only on its place in the plan, so that any number of p
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -25,17 +26,19 @@ AHEAD = 2
 """Parts that each process makes before they are wanted."""
 MOST_WORKERS = 16
 """Most processes that `auto` starts."""
+FORKING = sys.platform == "linux"
+"""Elsewhere, a process is sent what it is to read, which not every dataset and detector can be."""
 
 
 def worker_count(wanted: int | str, device: str, trainings: int, available: int) -> int:
     """Return how many processes make parts for one of the `trainings` (processes) on a machine of so many cores.
 
     `auto`: on a GPU all cores but the training's own, at most MOST_WORKERS; on a CPU, where the network computes on all
-    cores, none.
+    cores, none, and none on a system where a process cannot be forked with what it is to read.
     """
     if not isinstance(wanted, str):
         return wanted
-    return min(MOST_WORKERS, max(0, available // trainings - 1)) if device == "cuda" else 0
+    return min(MOST_WORKERS, max(0, available // trainings - 1)) if device == "cuda" and FORKING else 0
 
 
 class Feed:
@@ -92,16 +95,17 @@ class Feed:
     def _loader(self, wanted: Iterable[Wanted]) -> DataLoader[Part]:
         """Return a loader of parts in their order, by processes, or by this one when they are needed.
 
-        What is made ahead has at most AHEAD_BYTES, as far as one part of each process allows.
+        What is made ahead, of batches and of validations, has at most AHEAD_BYTES, as far as one part of each allows.
         """
         # Without a generator of its own the loader would draw from the one that seeds a step's dropout.
         draws = torch.Generator().manual_seed(derived_seed("workers", self.settings.seed, self.rank))
         how: dict[str, Any] = {"batch_size": None, "sampler": wanted, "pin_memory": self.pinned, "generator": draws}
         if self.workers:
-            fit = AHEAD_BYTES // max(1, self.parts.largest(self.world))
+            fit = AHEAD_BYTES // 2 // max(1, self.parts.largest(self.world))
             count = max(1, min(self.workers, fit))
             ahead = max(1, min(AHEAD, fit // count))
             how |= {"num_workers": count, "prefetch_factor": ahead, "persistent_workers": True}
+            how |= {"multiprocessing_context": "fork"} if FORKING else {}
         return DataLoader(self.parts, **how)
 
     def _each(self, given: Iterator[Part]) -> Iterator[Part]:

@@ -48,6 +48,11 @@ def test_how_many_processes_there_are(
     assert worker_count(wanted, device, trainings, available) == expected
 
 
+def test_where_processes_cannot_be_forked_there_are_none_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "FORKING", False)
+    assert worker_count("auto", "cuda", 1, 16) == 0 and worker_count(2, "cuda", 1, 16) == 2
+
+
 def test_processes_are_no_part_of_what_is_learned() -> None:
     """A training that was cut off goes on with any number of them, and hashes of before there was `auto` stay."""
     found = {str(TrainingSettings(workers=count).content()) for count in (0, 7, "auto")}
@@ -165,7 +170,7 @@ def test_what_is_made_ahead_is_bounded_in_bytes(
     feed = small(tmp_path, workers=4)
     one = 8 * 6 * 6 * 3
     assert feed.parts.largest(1) == one
-    monkeypatch.setattr(feed_module, "AHEAD_BYTES", int(parts * one))
+    monkeypatch.setattr(feed_module, "AHEAD_BYTES", int(2 * parts * one))  # half of it for validations
     loader = feed._loader([])
     assert (loader.num_workers, loader.prefetch_factor) == expected
 

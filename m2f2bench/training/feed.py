@@ -59,7 +59,7 @@ class Feed:
     def batch(self, step: int, count: int) -> list[Part]:
         """Return the `count` parts of a step (from 0). Raises what making them raises."""
         if step != self._next:
-            self._given = self._each(iter(self._loader(_Steps(self, step))))
+            self._given = self._each(iter(self._loader(self.drawn(step))))
         self._next = step + 1
         return list(islice(self._given, count))
 
@@ -126,13 +126,3 @@ class Feed:
             if part.failure is not None:
                 raise part.failure
             yield part
-
-
-class _Steps(Iterable[Drawn]):
-    """The parts from a step on, each time that they are asked for."""
-
-    def __init__(self, feed: Feed, first: int) -> None:
-        self.feed, self.first = feed, first
-
-    def __iter__(self) -> Iterator[Drawn]:
-        return self.feed.drawn(self.first)

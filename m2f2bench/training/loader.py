@@ -259,7 +259,7 @@ class Parts(Dataset[Part]):
         first = next((one for one in map(self.reader.get, self.job.train) if one is not None), None)
         if first is None:
             return 0
-        views = settings.views if self.making.masks is False else 2 * settings.views
+        views = settings.views * (2 if self.making.masks else 1)  # a mask takes 4 bytes a pixel, an image 3
         each = -(-settings.batch_size // (settings.accumulation * world)) * views
         return int(self.making.prepare(first).nbytes) * max(each, settings.batch_size)
 

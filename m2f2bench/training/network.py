@@ -194,14 +194,9 @@ class _Detection(Objective[Part]):
         found = self.feed.batch(step, parts)
         self._planned = found[0].planned
         for part in found:
-            self._leave_out(part)
-        return found
-
-    def _leave_out(self, part: Part) -> None:
-        """Note what of a part cannot be read. Raises DataError if it is too much."""
-        if part.unreadable:
             self.left_out.update(part.unreadable)
-            self.check_unreadable()
+        self.check_unreadable()
+        return found
 
     def size(self, batch: Part) -> int:
         return len(batch.labels)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toy_generation import END, generate, slots_of
 from toy_generation import language as random_language
 
-from m2f2bench.detectors.llm.generate import Request
+from m2f2bench.detectors.llm.generate import Generator, Request
 from m2f2bench.detectors.llm.prompt import IMAGE
 from m2f2bench.detectors.llm.sampling import GenerationSettings
 from m2f2bench.detectors.llm.sentences import without_repeats
@@ -106,6 +106,16 @@ def test_by_vllm_it_ends_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_how", lambda row: None)
     monkeypatch.setattr(writer, "_generate", lambda prompts, how: written)
     assert writer.answer(asked(), slots_of) == generate(looping(), asked(), max_new_tokens=24, may_repeat=False)
+
+
+def test_a_mark_of_several_tokens_ends_a_sentence_too() -> None:
+    """The tokenizer has no token for 。, only its bytes."""
+    tokens = looping().tokenizer.encode("它看 假。它看 假。", add_special_tokens=False)
+    settings = GenerationSettings(max_new_tokens=64, may_repeat=False)
+    writer = Generator(looping(), settings, frozenset({END}))
+    assert len(looping().tokenizer.encode("。", add_special_tokens=False)) == 3
+    ends = [count for count in range(1, len(tokens) + 1) if writer._repeats(tokens[:count])]
+    assert ends[0] == len(tokens)
 
 
 def test_the_setting_is_part_of_what_an_explainer_is_called_by_only_where_it_is_set() -> None:

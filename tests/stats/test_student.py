@@ -28,9 +28,13 @@ def test_known_values() -> None:
     assert abs(t_above(2.228139, 10) - 0.025) < 1e-8
 
 
-def test_the_interval_of_an_auc_does_not_wait_for_scipy_stats() -> None:
-    code = (
-        "import sys; from m2f2bench.stats.clustered import *; from m2f2bench.stats.student import t_quantile; "
-        "t_quantile(0.9, 3.0); sys.exit('scipy.stats' in sys.modules)"
-    )
+def test_scores_have_an_interval_of_their_auc_without_scipy_stats() -> None:
+    code = """
+import sys, m2f2bench
+rows = {name: [f"{name}{i}" for i in range(40)] for name in ("frame", "video")}
+rows |= {"label": [i % 2 for i in range(40)], "score": [(7 * i % 40 + 8 * (i % 2)) / 50 for i in range(40)]}
+auc = m2f2bench.score(rows, protocol="frame", detector="a").metrics["auc"]
+assert 0.5 < auc.value < 1.0 and auc.ci[0] < auc.value < auc.ci[1]
+sys.exit("scipy.stats" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

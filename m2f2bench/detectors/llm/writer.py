@@ -69,7 +69,8 @@ class Writer(abc.ABC):
 
     def _repeats(self, tokens: list[int]) -> bool:
         """Return whether the last token has completed a sentence that has been said, where that ends an answer."""
-        if self.settings.may_repeat or not any(mark in self._text(tokens[-1:]) for mark in MARKS):
+        last = "" if self.settings.may_repeat else self._text(tokens[-4:])  # a character has up to four tokens
+        if not any(mark in last for mark in MARKS):
             return False
         text = self._text(tokens)
         return without_repeats(text) != text

@@ -1,14 +1,14 @@
 """M2F2-Det's explainer against look-ups by its own P(fake): trained in its three stages, with several seeds.
 
-    python benchmarks/explainer.py DATASET [--seeds 0 1] [--threads 2] [--precision fp32] [--no-repeats]
+    python benchmarks/explainer.py DATASET [--seeds 0 1] [--threads 2] [--precision fp32] [--may-repeat]
     python benchmarks/explainer.py DATASET --tables
 
 Trains every seed's detector, `align` and `tune` (under `--out`), merges, asks the neutral and the released questions,
 and puts results, resamples and training records into `--into`, leaderboards/explainer; where the truth of each region
-is known (synthetic), also what `region_tokens.py` finds. With `--no-repeats` the same weights are asked with
-`may_repeat: false`, and stand beside the training, such as `seed1-no-repeats`. Then, and with `--tables` only, makes
-the table. What is done already is not done again, and what was cut off goes on. p-values are of paired tests, after
-Holm's correction over those of one training and kind of questions.
+is known (synthetic), also what `region_tokens.py` finds. With `--may-repeat` the same weights are asked with
+`may_repeat: true`, which the card forbids, and stand beside the training, such as `seed1-repeats`. Then, and with
+`--tables` only, makes the table. What is done already is not done again, and what was cut off goes on. p-values are of
+paired tests, after Holm's correction over those of one training and kind of questions.
 """
 
 from __future__ import annotations
@@ -51,40 +51,41 @@ def train(dataset: str, seed: int, here: Path, threads: int, precision: Sequence
 
 
 def judge(
-    dataset: str, seed: int, out: Path, into: Path, threads: int, precision: Sequence[str], repeats: bool = True
+    dataset: str, seed: int, out: Path, into: Path, threads: int, precision: Sequence[str], repeats: bool
 ) -> None:
     """Train one seed, ask it, and put what came of it in its place."""
     here = out / dataset / f"seed{seed}"
-    place = into / dataset / (here.name if repeats else f"{here.name}-no-repeats")
+    place = into / dataset / (f"{here.name}-repeats" if repeats else here.name)
     if place.exists():
         return
     merged, made = train(dataset, seed, here, threads, precision), place.with_name(f".{place.name}")
-    if not repeats:
-        merged, here = without_repeats(merged), here / "no-repeats"
+    answers = here / "answers"
+    if repeats:
+        merged, answers = with_repeats(merged), here / "answers-repeats"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     for protocol in PROTOCOLS:
-        words = ["run", "-d", merged, "-s", dataset, "-p", protocol, "--out", here / "answers"]
+        words = ["run", "-d", merged, "-s", dataset, "-p", protocol, "--out", answers]
         command(words, here / "log", threads)
         for name in (DETECTOR, *(f"{one}@{DETECTOR}" for one in LOOK_UPS.values())):
-            run = here / "answers" / f"{name}--{dataset}--{protocol}"
+            run = answers / f"{name}--{dataset}--{protocol}"
             shutil.copy(run / "result.json", made / f"{name}--{protocol}.json")
             shutil.copy(run / "resamples.parquet", made / f"{name}--{protocol}.parquet")
-    for stage in ("detector", "align", "tune") if repeats else ():
+    for stage in ("detector", "align", "tune"):
         shutil.copy(here / stage / "training.json", made / f"{stage}.training.json")
-    if dataset in REGIONAL and repeats:
+    if dataset in REGIONAL:
         (made / "regions.json").write_text(json.dumps(regions(merged, dataset), indent=1) + "\n")
     made.rename(place)  # all of it or nothing
     print(f"{dataset} seed {seed}: done", flush=True)
 
 
-def without_repeats(merged: Path) -> Path:
-    """Return a folder with the same weights and a card by which no answer says a sentence twice."""
-    place = merged.with_name("merged-no-repeats")
+def with_repeats(merged: Path) -> Path:
+    """Return a folder with the same weights and a card by which an answer may say a sentence twice."""
+    place = merged.with_name("merged-repeats")
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(merged, place)
     card = yaml.safe_load((place / "card.yaml").read_text())
-    card["options"]["explainer"]["generation"]["may_repeat"] = False
+    card["options"]["explainer"]["generation"]["may_repeat"] = True
     (place / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
     return place
 
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", help="of the language stages, in place of the card's")
-    parser.add_argument("--no-repeats", action="store_true", help="ask with may_repeat: false")
+    parser.add_argument("--may-repeat", action="store_true", help="ask with may_repeat: true")
     parser.add_argument("--out", type=Path, default=Path("runs/explainer"))
     parser.add_argument("--into", type=Path, default=Path("leaderboards/explainer"))
     parser.add_argument("--tables", action="store_true")
@@ -166,7 +167,7 @@ def main() -> None:
     precision = ("--precision", given.precision) if given.precision else ()
     for seed in () if given.tables else given.seeds:
         how = (given.dataset, seed, given.out, given.into, given.threads, precision)
-        judge(*how, repeats=not given.no_repeats)
+        judge(*how, repeats=given.may_repeat)
     place = given.into / given.dataset
     rows = table(place)
     put_tables(place, rows, markdown(given.dataset, rows) + regional(place))

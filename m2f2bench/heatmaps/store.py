@@ -17,7 +17,8 @@ from ..core.errors import ScoreError
 from ..core.records import FAKE, REAL, Frame, Locator
 from ..core.text import quoted, split_people
 from ..metrics.heatmaps import GRID, MEASURES
-from ..results.row_files import read_columns, typed, write_columns
+from ..results.parts import Columns
+from ..results.row_files import read_columns, typed
 from ..results.store import MAPS, RowStore
 from .pixels import settings_of
 from .report import MAKERS, OUTCOMES, WITHOUT_MAP, MappedFrame
@@ -157,9 +158,15 @@ class MapStore(RowStore[MappedFrame]):
         super().__init__(folder, key)
         self.form = form
 
-    def flat(self, row: MappedFrame) -> dict[str, Any]:
-        """See `MapForm.flat`."""
-        return self.form.flat(row)
+    @property
+    def types(self) -> Mapping[str, str]:
+        """See `RowStore.types`."""
+        return self.form.types
+
+    def columns(self, rows: Sequence[MappedFrame]) -> Columns:
+        """See `RowStore.columns`."""
+        flat = [self.form.flat(row) for row in rows]
+        return {name: [one[name] for one in flat] for name in self.types}
 
     def made(self, flat: dict[str, Any]) -> MappedFrame:
         """See `MapForm.made`."""
@@ -168,11 +175,6 @@ class MapStore(RowStore[MappedFrame]):
     def read(self, path: Path) -> list[MappedFrame]:  # type: ignore[override]
         """See `read_maps`."""
         return read_maps(path, self.form)
-
-    def write(self, rows: Sequence[MappedFrame]) -> None:
-        """See `RowStore.write`."""
-        flat, types = [self.form.flat(row) for row in rows], self.form.types
-        write_columns(self.folder / MAPS, {name: [one[name] for one in flat] for name in types}, types, self.key)
 
 
 def read_maps(path: Path, form: MapForm) -> list[MappedFrame]:

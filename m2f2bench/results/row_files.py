@@ -44,11 +44,7 @@ def write_parquet(
     row: type[Prediction] | type[Answer] = Prediction,
 ) -> None:
     """Write rows as Parquet with the run's key in its metadata, atomically; `row` is their class."""
-    listed = list(rows)
-    names = [f.name for f in dataclasses.fields(row)]
-    types = {name: NUMBERS.get(name, "string") for name in names}
-    columns = zip(*map(attrgetter(*names), listed), strict=True) if listed else ([] for _ in names)
-    write_columns(path, dict(zip(names, columns, strict=True)), types, key)
+    write_columns(path, columns_of(list(rows), row), column_types(row), key)
 
 
 def write_columns(
@@ -80,14 +76,31 @@ def read_key(path: Path) -> dict[str, str]:
 
     try:
         with path.open("rb") as file:
-            metadata = pq.read_schema(file).metadata or {}
+            schema = pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:
         raise ScoreError(f"'{path}' is not a readable Parquet file: {error}") from None
+    return key_of(schema)
+
+
+def key_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the run's key in a file's schema; empty if it has none."""
     try:
-        found = parse_json(metadata.get(KEY, b"{}").decode())
+        found = parse_json((schema.metadata or {}).get(KEY, b"{}").decode())
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def column_types(row: type[Prediction] | type[Answer]) -> dict[str, str]:
+    """Return the columns of a class of rows with their types, see `arrow_type`."""
+    return {f.name: NUMBERS.get(f.name, "string") for f in dataclasses.fields(row)}
+
+
+def columns_of(rows: Sequence[Prediction | Answer], row: type[Prediction] | type[Answer]) -> dict[str, Sequence[Any]]:
+    """Return rows as columns; `row` is their class."""
+    names = list(column_types(row))
+    columns = zip(*map(attrgetter(*names), rows), strict=True) if rows else ([] for _ in names)
+    return dict(zip(names, columns, strict=True))
 
 
 def read_parquet(path: Path) -> list[Prediction]:
@@ -175,8 +188,7 @@ def _read(path: Path, row: type[RowT], optional: Sequence[str], what: str) -> li
 
 
 def _rows(table: pa.Table, path: Path | str, row: type[RowT], what: str) -> list[RowT]:
-    types = {f.name: NUMBERS.get(f.name, "string") for f in dataclasses.fields(row)}
-    table = typed(table, path, types, (*NULLS, "text"))
+    table = typed(table, path, column_types(row), (*NULLS, "text"))
     rows = [row(**one) for one in table.to_pylist()]
     for one in rows:
         if problem := row_problem(one):

@@ -1,30 +1,35 @@
 """Predictions and answers on disk: appended batch by batch, resumed after a kill, finished atomically.
 
-During a run, rows are in `predictions.partial.jsonl`: a header line with the run's key, then one line per row. At the
-end they become `predictions.parquet` in one rename. A line cut off by a kill or a full disk is dropped on resume; all
-lines before it are kept. Answers and mapped frames are stored in the same way.
+During a run, rows are in `predictions.partial.arrows`, part by part (see `parts`). At the end they become
+`predictions.parquet` in one rename. A part cut off by a kill or a full disk is dropped on resume; all parts before it
+are kept. Answers and mapped frames are stored in the same way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import FileIO
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from ..core.errors import StoreError, Unanswered
-from ..core.files import cannot_write
 from ..core.locks import holding
 from ..core.records import Answer, Prediction
 from ..core.text import in_utf8
-from .row_files import has_wrong_type, read_answers, read_key, read_parquet, row_problem, write_parquet
+from .parts import BY_ANOTHER, GOES_ON, Columns, Parts
+from .row_files import (
+    column_types,
+    columns_of,
+    has_wrong_type,
+    read_answers,
+    read_key,
+    read_parquet,
+    row_problem,
+    write_columns,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,7 +56,6 @@ KEY_PARTS = {
     "call": "call (nothing identifies this detector, so no other run may reuse its rows)",
 }
 """The parts of a key in words; versions of packages have the package's name."""
-GOES_ON = "; finished rows are kept, and the same command continues from there"
 R = TypeVar("R")
 
 
@@ -72,32 +76,34 @@ class RowStore(Generic[R]):
     def __init__(self, folder: Path, key: Mapping[str, str]) -> None:
         """Create a store; entering it creates `folder` if it does not exist."""
         self.folder, self.key = folder, dict(key)
-        self._partial: FileIO | None = None
+        self._parts: Parts | None = None
         self._held = contextlib.ExitStack()
         self._pending = 0  # rows that are in the partial file only
         self._rows: dict[str, R] = {}
-        self.partial = folder / self.name.replace(".parquet", ".partial.jsonl")
+        self.partial = folder / self.name.replace(".parquet", ".partial.arrows")
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as held:
             held.enter_context(holding(self.folder))
-            finished = self.folder / self.name
+            finished, older = self.folder / self.name, self.partial.with_suffix(".jsonl")
+            if older.exists():
+                raise StoreError(f"'{older}' {BY_ANOTHER}")
             if finished.exists():
                 self._check_key(read_key(finished), finished)
                 self._rows = {self.of(row): row for row in self.read(finished)}
-            try:
-                # Unbuffered: an appended row is with the operating system, and closing never writes.
-                self._partial = held.enter_context(self.partial.open("ab+", buffering=0))
-            except OSError as error:
-                raise cannot_write(self.partial, error) from None
-            self._recover()
+            self._parts = held.enter_context(contextlib.closing(Parts(self.partial, self.types, self.key)))
+            self._parts.recover(partial(self._check_key, path=self.partial), self._take)
             self._held = held.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._pending == 0:
-            self.partial.unlink(missing_ok=True)
-        self._held.close()
+        assert self._parts is not None
+        with self._held:
+            # What ended the run is said, not that its last rows could not be written besides.
+            with contextlib.suppress(*(StoreError,) if error is not None else ()):
+                self._parts.flush()
+            if self._pending == 0:
+                self.partial.unlink(missing_ok=True)
 
     @classmethod
     def of(cls, row: R) -> str:
@@ -109,10 +115,14 @@ class RowStore(Generic[R]):
         """Return the rows of a finished file. Raises ScoreError in one line."""
         raise NotImplementedError
 
-    def flat(self, row: R) -> dict[str, Any]:
-        """Return what is written of a row, column → value."""
-        names, values = _columns(cast(Any, type(row)))
-        return dict(zip(names, values(row), strict=True))
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The columns with their types, see `row_files.arrow_type`."""
+        return column_types(self.row)
+
+    def columns(self, rows: Sequence[R]) -> Columns:
+        """Return what is written of rows."""
+        return columns_of(cast("Sequence[Prediction | Answer]", rows), self.row)
 
     def made(self, flat: dict[str, Any]) -> R:
         """Return the row from its columns. Raises ValueError, TypeError or KeyError if it cannot be a row."""
@@ -121,24 +131,22 @@ class RowStore(Generic[R]):
             raise ValueError
         return cast(R, row)
 
-    def write(self, rows: Sequence[R]) -> None:
-        """Write the finished file."""
-        write_parquet(self.folder / self.name, cast("Sequence[Prediction | Answer]", rows), self.key, self.row)
-
     @property
     def rows(self) -> Mapping[str, R]:
         """All rows so far, by the id of what they are about."""
         return self._rows
 
     def append(self, rows: Sequence[R]) -> None:
-        """Add rows; they are with the operating system when this returns. Raises StoreError on a full disk."""
+        """Add rows; a thread writes them, while the caller makes more.
+
+        Raises StoreError, such as on a full disk, if rows before these could not be written.
+        """
         if not rows:
             return
-        assert self._partial is not None, "the store is used inside a with block"
-        rows, lines = zip(*map(self._written, rows), strict=True)
-        self._write(b"".join(lines))
-        self._pending += len(rows)
+        assert self._parts is not None, "the store is used inside a with block"
         self._rows.update((self.of(row), row) for row in rows)
+        self._parts.append(partial(self._part, rows))
+        self._pending += len(rows)
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -160,58 +168,29 @@ class RowStore(Generic[R]):
         return known
 
     def finish(self, order: Iterable[str]) -> list[R]:
-        """Write the finished file with the rows of these ids in this order, and return them."""
+        """Write the finished file with the rows of these ids in this order, and return them. Raises StoreError."""
+        assert self._parts is not None, "the store is used inside a with block"
+        self._parts.flush()
         rows = [self._rows[name] for name in order]
-        self.write(rows)
+        write_columns(self.folder / self.name, self.columns(rows), self.types, self.key)
         self._pending = 0
         return rows
 
-    def _written(self, row: R) -> tuple[R, bytes]:
-        """A row with its line; texts that UTF-8 cannot say, as messages about files may be, are escaped in both."""
-        flat = self.flat(row)
-        try:
-            return row, _line(flat)
-        except UnicodeEncodeError:
-            clean = {name: in_utf8(value) if isinstance(value, str) else value for name, value in flat.items()}
-            return self.made(clean), _line(clean)
+    def _part(self, rows: Sequence[R], clean: bool) -> Columns:
+        """Return rows as they are written; if `clean`, texts that UTF-8 cannot say are escaped, in the rows too."""
+        columns = self.columns(rows)
+        if not clean:
+            return columns
+        columns = {name: [in_utf8(one) if isinstance(one, str) else one for one in columns[name]] for name in columns}
+        flat = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        self._rows.update((self.of(row), row) for row in map(self.made, flat))
+        return columns
 
-    def _write(self, data: bytes) -> None:
-        assert self._partial is not None
-        start = self._partial.seek(0, os.SEEK_END)
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[self._partial.write(left) :]
-        except OSError as error:
-            # Cut off the part of the last batch that a full disk accepted, so that only whole lines stay.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._partial.fileno(), start)
-            raise StoreError(f"{cannot_write(self.partial, error)}{GOES_ON}") from None
-
-    def _recover(self) -> None:
-        """Read the partial file's whole lines, cut off the rest, and write the header if it is missing."""
-        path = self.partial
-        good = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    data = json.loads(line)
-                    if number == 0:
-                        self._check_key(data["key"], path)
-                    else:
-                        row = self.made(data)
-                        self._rows[self.of(row)] = row
-                        self._pending += 1
-                except (ValueError, TypeError, KeyError, RecursionError):
-                    if number == 0:
-                        raise StoreError(f"'{path}' is not a predictions file of m2f2bench: remove it") from None
-                    break
-                good += len(line)
-        os.truncate(path, good)
-        if good == 0:
-            self._write(json.dumps({"key": self.key}).encode() + b"\n")
+    def _take(self, flat: Sequence[dict[str, Any]]) -> None:
+        """Take the rows of a part. Raises as `made`."""
+        rows = [self.made(one) for one in flat]
+        self._rows.update((self.of(row), row) for row in rows)
+        self._pending += len(rows)
 
     def _check_key(self, found: Any, path: Path) -> None:
         if found == self.key:
@@ -246,17 +225,3 @@ def describe_difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> s
         for name in parts
     ]
     return ", ".join(described)
-
-
-@functools.cache
-def _columns(row: Any) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
-    """Return the names of a row's columns, and what gives their values."""
-    names = tuple(f.name for f in dataclasses.fields(row))
-    return names, attrgetter(*names)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-
-
-def _line(flat: Mapping[str, Any]) -> bytes:
-    return _ENCODER.encode(flat).encode() + b"\n"

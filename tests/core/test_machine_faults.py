@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows_held import rows_held
 from toy_asking import Together
 from toy_questions import Faces
 
@@ -142,8 +143,8 @@ def test_e2_rows_before_a_machine_fault_are_kept_and_the_same_command_goes_on(tm
     data.stamp = lambda frame: f"{frame.id}"  # type: ignore[method-assign]
     with pytest.raises(MachineError):
         JOBS["run"](data, tmp_path)
-    (partial,) = tmp_path.glob("*/predictions.partial.jsonl")
-    assert len(partial.read_text().splitlines()) == 1 + 25  # a header, and every frame before the one that failed
+    (partial,) = tmp_path.glob("*/predictions.partial.arrows")
+    assert len(rows_held(partial)) == 25, "every frame before the one that failed"
     data.fault, before = None, data.reads
     (result,) = JOBS["run"](data, tmp_path)
     assert result.statuses == {"ok": 40} and data.reads - before == 15 + AGAIN

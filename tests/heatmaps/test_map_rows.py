@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows_held import rows_held
 
 from m2f2bench.cards.models import HeatMapCard, read_card
 from m2f2bench.cards.protocols import HeatMapRules
@@ -62,22 +64,23 @@ def test_rows_come_back_to_the_bit(
         MapStore(folder, {"a": "c"}, form).__enter__()
 
 
-def test_a_line_that_was_cut_or_is_no_row_is_dropped(tmp_path: Path) -> None:
+def test_a_part_that_was_cut_or_has_no_row_is_dropped(tmp_path: Path) -> None:
     row = MappedFrame(Frame("a", "v", 0, "original", "", (), Locator("")), level=0.5, shape=(2, 2))
     with MapStore(tmp_path, {}, MASKS) as store:
         store.append([row])
-    partial = tmp_path / "maps.partial.jsonl"
+    partial = tmp_path / "maps.partial.arrows"
     whole = partial.read_bytes()
-    for tail in (
-        b'{"frame": "b"',
-        b'{"frame": "b"}\n',
-        b"[1]\n",
-        b"3\n",
-        whole.splitlines()[1].replace(b"0.5", b"7.5") + b"\n",
-    ):
-        partial.write_bytes(whole + tail)
+    row.level = 7.5
+    for name in ("a", "b"):
+        row.frame = dataclasses.replace(row.frame, id=name)
         with MapStore(tmp_path, {}, MASKS) as store:
-            assert list(store.rows) == ["a"]
+            store.append([row])
+        assert [one["level"] for one in rows_held(partial)] == [0.5, 7.5]
+        for tail in (b"", b"3\n", bytes(100)):
+            partial.write_bytes(partial.read_bytes() + tail)
+            with MapStore(tmp_path, {}, MASKS) as store:
+                assert {name: one.level for name, one in store.rows.items()} == {"a": 0.5}
+            assert partial.read_bytes() == whole
 
 
 @settings(max_examples=60)

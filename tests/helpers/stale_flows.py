@@ -66,7 +66,7 @@ def cut_off(folder: Path, detector: Any, dataset: Any, signal_: bool = False) ->
         pass
     finally:
         local._judge = judge
-    assert list((folder / "killed").glob("*/predictions.partial.jsonl"))
+    assert list((folder / "killed").glob("*/predictions.partial.arrows"))
 
 
 def after(folder: Path, detector: Any, dataset: Any) -> dict[str, Any]:

@@ -232,16 +232,17 @@ def test_e6_half_written_rows_of_other_types_are_dropped(tmp_path: Path) -> None
     with pytest.raises(RuntimeError), PredictionStore(tmp_path, {"k": "v"}) as store:
         store.append([good])
         raise RuntimeError
-    partial = tmp_path / "predictions.partial.jsonl"
-    whole = partial.read_text()
-    for bad in ('{"frame": 3}', "[" * 100_000, whole.splitlines()[1].replace("0.5", '"0.5"'), "null"):
-        partial.write_text(whole + bad + "\n")
+    partial = tmp_path / "predictions.partial.arrows"
+    whole = partial.read_bytes()
+    odd = {"frame": pa.array(["b"]), "score": pa.array([7.5])}
+    for bad in (b"null", b"[" * 100_000, bytes(1000), pa.RecordBatch.from_pydict(odd).serialize().to_pybytes()):
+        partial.write_bytes(whole + bad)
         with PredictionStore(tmp_path, {"k": "v"}) as store:
             assert dict(store.rows) == {"a": good}
             store.append([])
-        assert partial.read_text() == whole
-    partial.write_text("[" * 100_000 + "\n")
-    with pytest.raises(StoreError, match="not a predictions file"), PredictionStore(tmp_path, {"k": "v"}):
+        assert partial.read_bytes() == whole
+    partial.write_bytes(b"[" * 100_000)
+    with pytest.raises(StoreError, match="is not a file of rows"), PredictionStore(tmp_path, {"k": "v"}):
         pass
     assert AnswerStore.name == "answers.parquet"
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows_held import rows_held
 
 from m2f2bench.core.errors import ScoreError, StoreError
 from m2f2bench.core.files import replacing, write_json
 from m2f2bench.core.records import Prediction
+from m2f2bench.results.parts import AHEAD, Parts
 from m2f2bench.results.row_files import KEY as KEY_NAME
 from m2f2bench.results.row_files import read_key, read_parquet, write_parquet
 from m2f2bench.results.store import PREDICTIONS, PredictionStore, describe_difference
@@ -29,7 +34,7 @@ def row(i: int, score: float | None = 0.5) -> Prediction:
 def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
     with PredictionStore(tmp_path, KEY) as store:
         store.append([row(2), row(0)])
-    assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.jsonl").exists()
+    assert not (tmp_path / PREDICTIONS).exists() and (tmp_path / "predictions.partial.arrows").exists()
     with PredictionStore(tmp_path, KEY) as store:
         assert list(store.rows) == ["f2", "f0"]
         store.append([row(1, None)])
@@ -40,21 +45,86 @@ def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREDICTIONS]
 
 
-@given(cut=st.integers(0, 2000))
-@settings(max_examples=40, deadline=None)
-def test_a_file_cut_anywhere_gives_back_its_whole_lines(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+@given(cut=st.floats(0, 1), after=st.sampled_from([b"", bytes(8), bytes(4096), b"\xff" * 64, b"[" * 99]))
+@settings(max_examples=60, deadline=None)
+def test_a_file_cut_anywhere_gives_back_its_whole_parts(
+    tmp_path_factory: pytest.TempPathFactory, cut: float, after: bytes
+) -> None:
+    """A kill or a full disk cuts it off; after a power failure blocks of zeros or of another file may follow."""
     folder = tmp_path_factory.mktemp("cut")
-    with PredictionStore(folder, KEY) as store:
-        store.append([row(i, i / 7) for i in range(7)])
-    path = folder / "predictions.partial.jsonl"
+    path, ends = folder / "predictions.partial.arrows", []
+    for start in range(0, 9, 3):
+        with PredictionStore(folder, KEY) as store:
+            ends.append(path.stat().st_size)
+            store.append([row(i, i / 9) for i in range(start, start + 3)])
     whole = path.read_bytes()
-    kept = whole[: min(cut, len(whole))]
-    path.write_bytes(kept)
+    kept = round(cut * len(whole))
+    after = after if kept >= ends[0] else b""  # what is no beginning of such a file is another's
+    path.write_bytes(whole[:kept] + after)
     with PredictionStore(folder, KEY) as store:
-        expected = max(0, kept.count(b"\n") - 1)
-        assert list(store.rows.values()) == [row(i, i / 7) for i in range(expected)]
-        store.append([row(i, i / 7) for i in range(expected, 7)])
-        assert store.finish(f"f{i}" for i in range(7)) == [row(i, i / 7) for i in range(7)]
+        expected = 3 * sum(end <= kept for end in [*ends[1:], len(whole)])
+        assert list(store.rows.values()) == [row(i, i / 9) for i in range(expected)]
+        store.append([row(i, i / 9) for i in range(expected, 9)])
+        assert store.finish(f"f{i}" for i in range(9)) == [row(i, i / 9) for i in range(9)]
+
+
+def test_rows_are_read_by_any_reader_of_arrow_while_a_run_goes_on(tmp_path: Path) -> None:
+    with PredictionStore(tmp_path, KEY) as store:
+        for i in range(0, 40, 4):
+            store.append([row(i + j) for j in range(4)])
+        until = time.monotonic() + 60
+        while len(rows_held(tmp_path / "predictions.partial.arrows")) < 40 and time.monotonic() < until:
+            time.sleep(0.001)
+        held = pa.ipc.open_stream(tmp_path / "predictions.partial.arrows").read_pandas()
+        assert held["frame"].tolist() == [f"f{i}" for i in range(40)] and held["score"].dtype == "float64"
+
+
+def test_no_more_than_a_few_parts_wait_for_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, begun = threading.Event(), threading.Semaphore(0)
+    write = Parts._write
+
+    def slow(self: Parts, data: pa.Buffer) -> None:
+        begun.release()
+        assert goes_on.wait(60)
+        write(self, data)
+
+    with PredictionStore(tmp_path, KEY) as store:
+        monkeypatch.setattr(Parts, "_write", slow)
+        for i in range(AHEAD):  # the caller goes on
+            store.append([row(i)])
+        assert begun.acquire(timeout=60)
+        another = threading.Thread(target=store.append, args=([row(AHEAD)],))
+        another.start()
+        another.join(0.2)
+        assert another.is_alive(), "one more waits"
+        goes_on.set()
+        another.join()
+    assert len(rows_held(tmp_path / "predictions.partial.arrows")) == AHEAD + 1
+
+
+def test_what_ended_a_run_is_said_and_not_that_its_rows_could_not_be_written(tmp_path: Path) -> None:
+    def fails(self: Parts, data: pa.Buffer) -> None:
+        raise StoreError("full")
+
+    for ended, said in ((KeyboardInterrupt, KeyboardInterrupt), (None, StoreError)):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(said), PredictionStore(tmp_path, KEY) as store:
+            patch.setattr(Parts, "_write", fails)
+            store.append([row(0)])
+            if ended is not None:
+                raise ended
+    with PredictionStore(tmp_path, KEY) as store:
+        assert not store.rows
+
+
+def test_texts_that_utf8_cannot_say_are_escaped(tmp_path: Path) -> None:
+    odd = dataclasses.replace(row(1, None), message="no file \udcff")
+    with PredictionStore(tmp_path, KEY) as store:
+        store.append([row(0), odd])
+    with PredictionStore(tmp_path, KEY) as store:
+        assert [one.message for one in store.rows.values()] == ["", "no file \\udcff"]
+        store.append([dataclasses.replace(odd, frame="f2")])
+        found = store.finish(["f0", "f1", "f2"])
+    assert read_parquet(tmp_path / PREDICTIONS) == found and "\\udcff" in found[2].message
 
 
 def test_scores_come_back_bit_by_bit(tmp_path: Path) -> None:
@@ -103,16 +173,18 @@ def test_a_finished_run_opened_again_leaves_nothing_behind(tmp_path: Path) -> No
 def test_a_disk_that_fills_keeps_what_was_written(small_disk) -> None:
     disk = small_disk("256k")
     folder = disk / "run"
-    written = 0
+    given = 0
     with (
         pytest.raises(StoreError, match="No space left on device"),
         PredictionStore(folder, KEY) as store,
     ):
         for start in range(0, 10_000, 8):
             store.append([row(i) for i in range(start, start + 8)])
-            written = start + 8
-    assert written > 100
+            given = start + 8
+    assert given > 100
     with PredictionStore(folder, KEY) as store:
+        written = len(store.rows)
+        assert given - 8 * AHEAD <= written <= given and written % 8 == 0, "and no part that waited is lost in between"
         assert [r.frame for r in store.rows.values()] == [f"f{i}" for i in range(written)]
 
 
@@ -125,8 +197,7 @@ def test_a_disk_that_fills_during_a_run_says_so_in_one_line_and_goes_on(cli, one
     words = ["run", "-d", "random", "-s", squares, "--out", folder, "--batch-size", "4"]
     line = one_line(cli(*words))
     assert "No space left on device" in line and str(folder) in line
-    partial = folder / "random--squares--frame" / "predictions.partial.jsonl"
-    kept = [json.loads(text)["frame"] for text in partial.read_text().splitlines()[1:]]
+    kept = [one["frame"] for one in rows_held(folder / "random--squares--frame" / "predictions.partial.arrows")]
     assert 0 < len(kept) < 48
     ballast.unlink()
     outcome = cli(*words, "--json")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import HELPERS
+from rows_held import rows_held
 from toy_asking import Crashes, Together, Unscored
 from toy_questions import FACES, TOY, Faces, Looker, Torn, run_toy
 
 import m2f2bench
 from m2f2bench.cards.models import DetectorCard
-from m2f2bench.core.errors import DetectorError
+from m2f2bench.core.errors import DetectorError, StoreError
 from m2f2bench.core.records import Answer, Frame, Question, Reply
 from m2f2bench.detectors.base import PlainDetector
 from m2f2bench.leaderboards.report import describe_result
+from m2f2bench.results.parts import Parts
 from m2f2bench.results.result import Result
-from m2f2bench.results.row_files import KEY, read_answers, read_key, write_parquet
+from m2f2bench.results.row_files import KEY, key_of, read_answers, read_key, write_parquet
 from m2f2bench.results.store import ANSWERS, AnswerStore
 from m2f2bench.runs.ask import AHEAD, ExplainerClient, answer
 
@@ -280,17 +283,24 @@ def test_a_killed_run_with_chunks_ends_with_the_same_rows(rules: Path, tmp_path:
     )
     command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{slow}:Slow", "-s", FACES, "-p", str(rules)]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "a")])
-    partial = tmp_path / "a" / "slow.Slow--toy_questions.Faces--toy" / "answers.partial.jsonl"
+    partial = tmp_path / "a" / "slow.Slow--toy_questions.Faces--toy" / "answers.partial.arrows"
     deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.read_bytes().count(b"\n") > 12):
+    while len(rows_held(partial)) < 12:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    lines = partial.read_bytes().splitlines(keepends=True)
-    assert not (partial.parent / "result.json").exists() and 12 < len(lines) < 73
-    # As if the kill had come in the middle of a picture, too
-    partial.write_bytes(b"".join(lines[:12]) + lines[12][:40])
+    held = rows_held(partial)
+    assert not (partial.parent / "result.json").exists() and 12 <= len(held) < 72
+    # As if the kill had come in the middle of a picture, and of a part
+    with AnswerStore(partial.parent, key := key_of(pa.ipc.open_stream(partial).schema)) as store:
+        whole = list(store.rows.values())
+    partial.unlink()
+    with AnswerStore(partial.parent, key) as store:
+        store.append(whole[:10])
+        store.append(whole[10:12])
+    os.truncate(partial, partial.stat().st_size - 40)
+    assert rows_held(partial) == held[:10]
     for out in ("a", "b"):
         subprocess.run([*command, "--out", str(tmp_path / out)], check=True, capture_output=True)
     first, second = (tmp_path / out / partial.parent.name for out in ("a", "b"))
@@ -315,24 +325,26 @@ def test_a_score_that_is_known_stays(rules: Path, tmp_path: Path) -> None:
 
 
 def test_older_files_are_read(tmp_path: Path) -> None:
-    """Answers as 0.4 wrote them have six columns, and partial files six keys."""
+    """Answers as 0.4 wrote them have six columns; rows of a run that was not finished were lines of JSON."""
     old = [f.name for f in fields(Answer)][:6]
     table = pa.table({name: ["a"] for name in old} | {"status": ["ok"], "score": pa.array([0.5], pa.float64())})
     pq.write_table(table.select(old).replace_schema_metadata({KEY: b'{"detector": "k"}'}), tmp_path / ANSWERS)
     before = Answer("a", "a", "a", "ok", 0.5, "a")
     assert read_answers(tmp_path / ANSWERS) == [before]
-    (tmp_path / "answers.partial.jsonl").write_text(
-        json.dumps({"key": {"detector": "k"}})
-        + "\n"
-        + json.dumps({**dict.fromkeys(old, "b"), "status": "ok", "score": None})
-        + "\n"
-    )
     with AnswerStore(tmp_path, {"detector": "k"}) as store:
-        assert store.rows == {"a": before, "b": Answer("b", "b", "b", "ok", None, "b")}
+        assert store.rows == {"a": before}
         new = Answer("c", "c", "c", seconds=1.5, tokens_in=2, tokens_out=3, cost=0.25)
         store.append([new])
-        store.finish("abc")
-    assert read_answers(tmp_path / ANSWERS) == [before, Answer("b", "b", "b", "ok", None, "b"), new]
+        store.finish("ac")
+    assert read_answers(tmp_path / ANSWERS) == [before, new]
+    (older := tmp_path / "answers.partial.jsonl").write_text(json.dumps({"key": {"detector": "k"}}) + "\n")
+    with pytest.raises(StoreError, match="begun by another version"), AnswerStore(tmp_path, {"detector": "k"}):
+        pass
+    older.unlink()
+    with closing(Parts(tmp_path / "answers.partial.arrows", dict.fromkeys(old, "string"), {"detector": "k"})) as parts:
+        parts.recover(print, print)
+    with pytest.raises(StoreError, match="begun by another version"), AnswerStore(tmp_path, {"detector": "k"}):
+        pass
     types = {field.name: str(field.type) for field in pq.read_schema(tmp_path / ANSWERS)}
     assert (types["seconds"], types["tokens_in"], types["tokens_out"], types["cost"]) == (
         "double", "int64", "int64", "double",

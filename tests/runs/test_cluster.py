@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marker_faces import MarkerFinder, write_scenes
+from paths import ROOT
+from rows_held import rows_held
 from toy_maps import write_toys
 
 import m2f2bench
@@ -144,12 +146,12 @@ def test_workers_killed_at_ten_moments(bright: str, ray: Any, tmp_path: Path) ->
     m2f2bench.run(**how, out=tmp_path / "one")
     seed = random.randrange(1 << 32)
     draw, killed, over = random.Random(seed), 0, threading.Event()
-    partial = tmp_path / "two" / "bright.Bright--synthetic--frame--limit150" / "predictions.partial.jsonl"
+    partial = tmp_path / "two" / "bright.Bright--synthetic--frame--limit150" / "predictions.partial.arrows"
 
     def kill() -> None:
         nonlocal killed
         for point in sorted(draw.sample(range(140), 10)):
-            while not (partial.exists() and partial.read_bytes().count(b"\n") > point) and not over.wait(0.002):
+            while len(rows_held(partial)) < point and not over.wait(0.002):
                 pass
             while not over.is_set() and not kill_a_worker(ray.pids, draw):
                 time.sleep(0.01)
@@ -177,8 +179,8 @@ def test_a_frame_that_ends_each_worker_is_named(bright: str, squares: Path, ray:
         MachineError, match="3 workers of Ray were lost while they worked on the 4 items from number 21"
     ):
         m2f2bench.run(detectors=f"{deadly}:Bright", datasets=str(squares), out=tmp_path / "o", batch_size=4, **RAY)
-    held = (tmp_path / "o" / "deadly.Bright--squares--frame" / "predictions.partial.jsonl").read_text()
-    assert held.count('"ok"') >= 8, "what other workers found is kept"
+    held = tmp_path / "o" / "deadly.Bright--squares--frame" / "predictions.partial.arrows"
+    assert len(rows_held(held)) >= 8, "what other workers found is kept"
 
 
 @pytest.mark.slow
@@ -221,13 +223,13 @@ def test_a_driver_that_is_killed_goes_on(bright: str, squares: Path, tmp_path: P
     assert one.returncode == 0
     there = [sys.executable, *words, "--out", str(tmp_path / "two"), "--engine", "ray", "--workers", "2"]
     run = subprocess.Popen(there, env={**os.environ, "CLUSTER_WAIT": "0.2"}, stderr=subprocess.DEVNULL)
-    partial = tmp_path / "two" / "bright.Bright--squares--frame" / "predictions.partial.jsonl"
+    partial = tmp_path / "two" / "bright.Bright--squares--frame" / "predictions.partial.arrows"
     until = time.monotonic() + 100
-    while time.monotonic() < until and not (partial.exists() and partial.read_bytes().count(b"\n") >= 9):
+    while time.monotonic() < until and len(rows_held(partial)) < 8:
         time.sleep(0.02)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    assert 8 <= partial.read_bytes().count(b"\n") < 48
+    assert 8 <= len(rows_held(partial)) < 48
     deadly = tmp_path / "deadly"
     deadly.touch()
     (pids := tmp_path / "pids").mkdir()
@@ -250,20 +252,22 @@ from ray.cluster_utils import Cluster
 import m2f2bench
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
 nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
-held = pathlib.Path({str(tmp_path)!r}, "two", "bright.Bright--synthetic--frame--limit150", "predictions.partial.jsonl")
+sys.path.insert(0, {str(ROOT / "tests" / "helpers")!r})
+from rows_held import rows_held
+held = pathlib.Path({str(tmp_path)!r}, "two", "bright.Bright--synthetic--frame--limit150", "predictions.partial.arrows")
 def leave():
     left = 0
     while left < 2:
         node = nodes.pop()
-        seen = held.read_bytes().count(b"\\n") if held.exists() else 0
-        while not (held.exists() and held.read_bytes().count(b"\\n") >= seen + 12):
+        seen = len(rows_held(held))
+        while len(rows_held(held)) < seen + 12:
             time.sleep(.05)
         try:
             cluster.remove_node(node, allow_graceful=False)
         except ValueError:  # the driver hangs on that one
             continue
         left += 1
-        print("left", held.read_bytes().count(b"\\n"), flush=True)
+        print("left", len(rows_held(held)), flush=True)
 threading.Thread(target=leave, daemon=True).start()
 how = dict(detectors={f"{bright}:Bright"!r}, datasets="synthetic", limit=150, batch_size=2)
 m2f2bench.run(**how, out={str(tmp_path / "two")!r}, engine="ray", workers=3, address=cluster.address)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows_held import rows_held
 from toy_maps import write_toys
 
 import m2f2bench
@@ -126,15 +127,15 @@ def test_a_shard_that_was_killed_goes_on_and_is_taken_as_it_is(bright: str, squa
     own = subprocess.Popen(
         [sys.executable, "-m", "m2f2bench", *words, "--shard", "1/2"], env={**os.environ, "SHARDS_WAIT": "0.5"}
     )
-    partial = out / "bright.Bright--squares--frame--shard1of2" / "predictions.partial.jsonl"
+    partial = out / "bright.Bright--squares--frame--shard1of2" / "predictions.partial.arrows"
     until = time.monotonic() + 60
-    while time.monotonic() < until and not (partial.exists() and partial.read_bytes().count(b"\n") >= 5):
+    while time.monotonic() < until and len(rows_held(partial)) < 4:
         time.sleep(0.02)
     with pytest.raises(StoreError, match="is being written by another process"):
         m2f2bench.run(detectors=bright, datasets=str(squares), out=out)
     own.send_signal(signal.SIGKILL)
     own.wait()
-    kept = partial.read_bytes().count(b"\n") - 1
+    kept = len(rows_held(partial))
     assert 4 <= kept < 24
     judged(tmp_path)
     assert cli(*words, "--shard", "2/2").status == 0

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows_held import rows_held
 from toy_questions import FACES, RULES, TOY, answer_lines, run_toy
 
 from m2f2bench.metrics.reader_errors import HELD_OUT
@@ -62,14 +63,14 @@ def test_a_run_is_killed_and_goes_on(rules: Path, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{slow}:Slow", "-s", FACES, "-p", str(rules)]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "a")])
-    partial = tmp_path / "a" / "slow.Slow--toy_questions.Faces--toy" / "answers.partial.jsonl"
+    partial = tmp_path / "a" / "slow.Slow--toy_questions.Faces--toy" / "answers.partial.arrows"
     deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.read_bytes().count(b"\n") > 12):
+    while len(rows_held(partial)) < 12:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    known = partial.read_bytes().count(b"\n") - 1
+    known = len(rows_held(partial))
     before = len(Path(f"{slow}.log").read_text())
     assert not (partial.parent / "result.json").exists() and known < 72
     for out in ("a", "b"):

@@ -1,0 +1,141 @@
+"""Rows of a run that is not finished: a file that grows part by part, written by a thread, whole after any kill.
+
+It is an Arrow IPC stream: a schema whose metadata holds the run's key, then one record batch for each part. What a kill
+or a full disk cut off is a part at the end, which is taken off when the file is opened again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import StoreError
+from ..core.files import cannot_write
+from .row_files import KEY, arrow_type, key_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+AHEAD = 2
+"""Parts that may wait to be written: what a kill can cost at most, beside the batch that is being judged."""
+GOES_ON = "; finished rows are kept, and the same command continues from there"
+BY_ANOTHER = "was begun by another version of m2f2bench: finish the run with that version, or remove the file"
+Columns = Mapping[str, Sequence[Any]]
+
+
+class Parts:
+    """The file of a run's rows while they are made; close it to have written everything."""
+
+    def __init__(self, path: Path, types: Mapping[str, str], key: Mapping[str, str]) -> None:
+        """Open the file, or create it. `types` are those of the columns, as `arrow_type` takes them.
+
+        Raises StoreError in one line.
+        """
+        import pyarrow as pa
+
+        self.path = path
+        metadata = {KEY: json.dumps(dict(key), sort_keys=True).encode()}
+        self._schema = pa.schema([(name, arrow_type(kind)) for name, kind in types.items()], metadata=metadata)
+        try:
+            # Unbuffered: what is written is with the operating system, and closing never writes.
+            self._file = path.open("ab+", buffering=0)
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._waiting: deque[Future[None]] = deque()
+
+    def recover(self, check: Callable[[object], None], take: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Give each whole part's rows to `take`, cut off what follows the last one, and begin a file that is new.
+
+        `check` gets the key that the file was begun with. A part that cannot be read, or for which `take` raises
+        ValueError, TypeError or KeyError, is cut off with all that follows. Raises StoreError for a file of another
+        kind, or with other columns.
+        """
+        good = 0
+        for schema, rows, end in self._read():
+            if good == 0:
+                check(key_of(schema))
+                self._check_columns(schema)
+            try:
+                take(rows)
+            except (ValueError, TypeError, KeyError):
+                break
+            good = end
+        if good == 0 and not self._begun():
+            raise StoreError(f"'{self.path}' is not a file of rows of m2f2bench: remove it")
+        os.truncate(self.path, good)
+        if good == 0:
+            self._write(self._schema.serialize())
+
+    def append(self, columns: Callable[[bool], Columns]) -> None:
+        """Let the thread write a part: `columns(False)`, or `columns(True)` if UTF-8 cannot say a text in these.
+
+        Raises StoreError if a part before it could not be written.
+        """
+        while len(self._waiting) >= AHEAD or (self._waiting and self._waiting[0].done()):
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._append, columns))
+
+    def flush(self) -> None:
+        """Wait until all parts are with the operating system. Raises StoreError if one could not be written."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """End the thread, after the part that it is writing, and close the file."""
+        self._thread.shutdown(cancel_futures=True)
+        self._file.close()
+
+    def _append(self, columns: Callable[[bool], Columns]) -> None:
+        import pyarrow as pa
+
+        try:
+            arrays = self._arrays(columns(False))
+        except UnicodeEncodeError:
+            arrays = self._arrays(columns(True))
+        self._write(pa.RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
+
+    def _arrays(self, columns: Columns) -> list[pa.Array]:
+        import pyarrow as pa
+
+        return [pa.array(columns[field.name], field.type) for field in self._schema]
+
+    def _write(self, data: pa.Buffer) -> None:
+        start = self._file.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            # Cut off the part of the rows that a full disk accepted, so that only whole parts stay.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), start)
+            raise StoreError(f"{cannot_write(self.path, error)}{GOES_ON}") from None
+
+    def _read(self) -> Iterator[tuple[pa.Schema, list[dict[str, Any]], int]]:
+        """Yield the schema with no rows, then with each whole part's rows, and where each ends in the file."""
+        import pyarrow as pa
+
+        with contextlib.suppress(pa.ArrowException, OSError, EOFError), pa.OSFile(str(self.path)) as file:
+            schema = pa.ipc.read_schema(file)
+            yield schema, [], file.tell()
+            while True:
+                batch = pa.ipc.read_record_batch(pa.ipc.read_message(file), schema)
+                batch.validate(full=True)
+                yield schema, batch.to_pylist(), file.tell()
+
+    def _check_columns(self, schema: pa.Schema) -> None:
+        if not schema.equals(self._schema):
+            raise StoreError(f"'{self.path}' {BY_ANOTHER}")
+
+    def _begun(self) -> bool:
+        """Whether the file is empty, or a kill ended its writing before a first part."""
+        whole: bytes = self._schema.serialize().to_pybytes()
+        with self.path.open("rb") as file:
+            return whole.startswith(file.read(len(whole) + 1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import AbstractContextManager, nullcontext
 
 from ..core.errors import FrameError
 
@@ -39,6 +40,9 @@ def check_size(height: int, width: int, frame_id: str) -> None:
         raise FrameError(frame_id, f"{width}x{height} pixels are too small to hold a face (at least {MIN_SIDE} a side)")
 
 
+_FREE = nullcontext()
+
+
 class Gate:
     """Limit on memory that is used at the same time. Work that needs more than the limit is done alone."""
 
@@ -47,8 +51,13 @@ class Gate:
         self._limit = limit
         self._here: dict[int, _Used] = {}  # a forked process starts with nothing in use
 
-    def taking(self, count: int) -> _Taking:
-        """Wait until `count` bytes are free, and hold them while the block runs. Must not be nested."""
+    def taking(self, count: int) -> AbstractContextManager[None]:
+        """Wait until `count` bytes are free, and hold them while the block runs. Must not be nested.
+
+        Less than a thousandth of the limit is free at any time: to hold it would take longer than it matters.
+        """
+        if 1000 * count < self._limit:
+            return _FREE
         return _Taking(self._here.setdefault(os.getpid(), _Used()), count, self._limit)  # atomic: one for all threads
 
 

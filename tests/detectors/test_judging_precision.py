@@ -19,6 +19,7 @@ from m2f2bench.core.arithmetic import computing
 from m2f2bench.core.cluster import Cluster
 from m2f2bench.core.errors import DetectorError
 from m2f2bench.demo.judging import Panel
+from m2f2bench.detectors.llm.prompt import IMAGE
 from m2f2bench.detectors.m2f2det.explainer import M2F2Explainer
 from m2f2bench.detectors.network import NetworkDetector
 from m2f2bench.heatmaps.judging import How
@@ -161,7 +162,11 @@ def test_an_explainer_answers_in_it_too(tmp_path: Path) -> None:
         assert explainer.precision == ("llm-fp32" if precision == "fp32" else "bf16+llm-bf16")
         replies = explainer.explain(PICTURES[:3], ["Is it fake?"] * 3)
         assert all(one.text or one.tokens_out is not None for one in replies)
-        assert explainer.language().model.dtype == (torch.float32 if precision == "fp32" else torch.bfloat16)
+        wanted = torch.float32 if precision == "fp32" else torch.bfloat16
+        _, tokens, _ = explainer.prompts(PICTURES[:3], ["Is it fake?"] * 3)
+        assert explainer.language().model.dtype == wanted == tokens([0, 2])[IMAGE].dtype, (
+            "no more bytes than the LLM reads"
+        )
         found = [one.score for one in replies]
         assert answers.setdefault(precision, found) == found
     assert answers["fp32"] != answers["bf16"] and np.allclose(answers["fp32"], answers["bf16"], atol=0.05)

@@ -212,6 +212,13 @@ def _layout(data: bytes) -> _Layout:
 
 def _marker(data: bytes, begin: int) -> tuple[int, int, int] | None:
     """Return the first marker from a place on: where it starts, its code, and where it ends; None without any."""
+    if (
+        begin + 1 < len(data)
+        and data[begin] == 0xFF
+        and 0 < (code := data[begin + 1]) < 0xFF
+        and not 0xD0 <= code <= 0xD7
+    ):
+        return begin, code, begin + 2  # as after most segments; a search takes twice as long
     found = _MARKER.search(data, begin)
     return None if found is None else (found.start(), found[1][0], found.end())
 

@@ -45,6 +45,10 @@ _TURNED = range(2, 9)
 """Values of the EXIF orientation that turn or mirror the picture."""
 _SIDEWAYS = range(5, 9)
 """Those that exchange width and height."""
+_WITHOUT_ORIENTATION = frozenset(
+    {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform"}
+)
+"""Metadata of a JPEG file in which there is no orientation."""
 _BYTES_PER_PIXEL = 14
 """Most memory that decoding takes: the decoder's picture (twice for some JPEG files), and the array."""
 _PPM_HEADER = 1 << 16
@@ -260,11 +264,10 @@ def _to_rgb(image: Pillow.Image, frame_id: str) -> Image:
     """Return a loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
     mode, kind = image.mode, image.format or "Pillow's"
     upright = image
-    try:
-        if image.getexif().get(_ORIENTATION) in _TURNED:
-            upright = ImageOps.exif_transpose(image)
-    except Exception:  # damaged metadata does not mean damaged pixels; without it there is no orientation
-        upright = image
+    if kind != "JPEG" or not _WITHOUT_ORIENTATION.issuperset(image.info):  # to look for it takes 5 µs
+        with contextlib.suppress(Exception):  # damaged metadata does not mean damaged pixels; there is no orientation
+            if image.getexif().get(_ORIENTATION) in _TURNED:
+                upright = ImageOps.exif_transpose(image)
     if mode in _DEEP_GREY or (mode == "I" and kind in ("PNG", "PPM")):
         grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

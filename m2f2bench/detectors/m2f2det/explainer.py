@@ -186,11 +186,12 @@ class M2F2Explainer(M2F2Detector, Explainer):
 
         A prompt's `image` is the number of a distinct image, in the order of `images`.
         """
-        _, prompter = self.generator()
+        writer, prompter = self.generator()
         settings = self.explainer.generation
         distinct = {id(image): image for image in images}
         numbers = {key: number for number, key in enumerate(distinct)}
-        encoded = self.encode(list(distinct.values()))
+        words = writer.language.model.get_input_embeddings().weight
+        encoded = self.encode(list(distinct.values()), words.dtype)
         scores: list[float] = encoded.scores.tolist()
         requests = [
             Request(number, self._prompt(prompter, text, scores[number]), answer_seed(settings.seed, image, text))
@@ -221,15 +222,19 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 self._generator = None  # the LLM is loaded anew
         super().compute_in(precision)
 
-    def encode(self, images: Sequence[Image]) -> Encoded:
-        """Return scores and the LLM's image tokens for RGB uint8 images [H, W, 3], on the device."""
+    def encode(self, images: Sequence[Image], dtype: torch.dtype = torch.float32) -> Encoded:
+        """Return scores and the LLM's image tokens for RGB uint8 images [H, W, 3], on the device.
+
+        `dtype` is the tokens', such as that of the LLM's words: of hundreds of images they are gigabytes.
+        """
         parts = []
         with self.computing(), torch.inference_mode():
             for start in range(0, len(images), ENCODED_TOGETHER):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
                 pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
                 tokens = detector_tokens(self.model, pixels, self.explainer)
-                parts.append((tokens.probabilities[:, 1].double(), *self.projectors(*tokens)))
+                shown = (part.to(dtype) for part in self.projectors(*tokens))
+                parts.append((tokens.probabilities[:, 1].double(), *shown))
         return Encoded(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def generator(self) -> tuple[Writer, Prompter]:

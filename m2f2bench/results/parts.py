@@ -30,7 +30,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class Parts:
-    """The file of a run's rows while they are made; close it to have written everything."""
+    """The file of a run's rows while they are made."""
 
     def __init__(self, path: Path, types: Mapping[str, str], key: Mapping[str, str]) -> None:
         """Open the file, or create it. `types` are those of the columns, as `arrow_type` takes them.
@@ -88,7 +88,7 @@ class Parts:
             self._waiting.popleft().result()
 
     def close(self) -> None:
-        """End the thread, after the part that it is writing, and close the file."""
+        """End the thread, after the part that it is writing (`flush` waits for all), and close the file."""
         self._thread.shutdown(cancel_futures=True)
         self._file.close()
 

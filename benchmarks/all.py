@@ -29,6 +29,7 @@ NAMES = (
     "check_alarms",
     "explanation",
     "training_feed",
+    "training_pictures",
     "m2f2det_speed",
     "answers",
     "vlm_answers",

@@ -45,14 +45,14 @@ def put_tables(place: Path, rows: object, text: str) -> None:
     print(text, end="")
 
 
-def make_frames(root: Path, count: int, seed: int = 0) -> None:
-    """`count` JPEG files of 224×224 (quality 75, smooth content with some grain), half real, half fake."""
+def make_frames(root: Path, count: int, seed: int = 0, side: int = 224) -> None:
+    """`count` JPEG files of `side` × `side` (quality 75, smooth content with some grain), half real, half fake."""
     rng = np.random.default_rng(seed)
     for label in ("real", "fake"):
         (root / label).mkdir(parents=True)
     for i in range(count):
         coarse = rng.integers(0, 256, (14, 14, 3), dtype=np.uint8)
-        picture = np.asarray(Image.fromarray(coarse).resize((224, 224), Image.Resampling.BICUBIC), dtype=np.float32)
+        picture = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)
         picture += rng.normal(0, 4, picture.shape)
         path = root / ("fake" if i % 2 else "real") / f"{i:06d}.jpg"
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=75)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +65,15 @@ class InputSettings(Settings):
         if self.fit == "cut" and self.crop != 1.0:
             raise ValueError("crop resizes a picture, and fit `cut` does not: remove one of them")
         return self
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width to which a picture is resized before its centre is cut out; both rounded down."""
+        if self.fit == "cut":
+            return height, width
+        whole = math.floor(self.size / self.crop)
+        if self.fit == "squash":
+            return whole, whole
+        return whole * height // min(height, width), whole * width // min(height, width)
 
     def __str__(self) -> str:
         def numbers(values: Triple) -> str:
@@ -214,6 +224,9 @@ class TrainingSettings(Settings):
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Processes that read and augment images ahead; `auto`: on a GPU one for each core but one, at most 16; on a CPU
     none. They decide nothing of what is learned."""
+    resize: Literal["workers", "device"] = "workers"
+    """Pictures are resized to the network's input by the processes that read them, as when judging, or by the device,
+    with the same filter to one level of 255."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -254,7 +267,7 @@ class TrainingSettings(Settings):
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
-        later |= {"deterministic", "compile"}
+        later |= {"deterministic", "compile", "resize"}
         found = _without(self, later) | {"workers": 0}  # which decide nothing
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:

@@ -41,14 +41,11 @@ def resize(image: Image, settings: InputSettings) -> Image:
     height, width = image.shape[:2]
     if settings.fit == "cut":
         return _cut(image, size)
-    whole = math.floor(size / settings.crop)
-    if (height, width) == (size, size) == (whole, whole):
+    rows, columns = settings.scaled(height, width)
+    if (height, width) == (size, size) == (rows, columns):
         return image
-    shape = (whole, whole)
-    if settings.fit == "centre":
-        shape = (whole * width // min(height, width), whole * height // min(height, width))
-    picture = PillowImage.fromarray(image).resize(shape, RESAMPLING[settings.interpolation])
-    left, top = (shape[0] - size) // 2, (shape[1] - size) // 2
+    picture = PillowImage.fromarray(image).resize((columns, rows), RESAMPLING[settings.interpolation])
+    left, top = (columns - size) // 2, (rows - size) // 2
     return np.array(picture.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
@@ -118,7 +115,7 @@ def train(job: TrainingJob, build: Callable[[], nn.Module], **metadata: str) -> 
         torch.manual_seed(job.settings.seed)
         model = build()
     prepare, metadata = partial(resize, settings=settings), {**metadata, "input": str(settings)}
-    return fit_network(job, Network(model, prepare, Normalise(settings), metadata=metadata))
+    return fit_network(job, Network(model, prepare, Normalise(settings), metadata=metadata, input=settings))
 
 
 class NetworkDetector(Trainable):

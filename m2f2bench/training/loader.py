@@ -21,6 +21,7 @@ from ..core.errors import FrameError, M2F2BenchError
 from ..core.seeds import generator
 from .frames import Draw, FrameReader
 from .job import TrainingJob
+from .resizing import Whole, packed
 from .sources.base import Made, Source
 from .sources.jitter import hsv, shifted
 
@@ -145,8 +146,9 @@ def _jpeg(picture: Pillow, quality: int) -> Pillow:
 class Part(NamedTuple):
     """Readable images of a batch's part."""
 
-    images: torch.Tensor | None
-    """Prepared images [n, ...], or [n · views, ...], the views of one image in a row; None for n = 0."""
+    images: torch.Tensor | Whole | None
+    """Prepared images [n, ...], or [n · views, ...], the views of one image in a row; None for n = 0. Those that the
+    device resizes are whole."""
     labels: torch.Tensor
     """Float32 [n]; of a validation empty."""
     unreadable: dict[str, str]
@@ -176,6 +178,8 @@ class Making:
     """Numbers of the manipulations, if the loss needs them."""
     masks: bool = False
     """Whether the loss needs masks."""
+    whole: bool = False
+    """Whether the device resizes the images, in the place of `prepare`."""
 
     @property
     def count(self) -> int:
@@ -201,6 +205,10 @@ class Making:
     def method(self, frame: Frame, label: int) -> int:
         """Return the number of a sample's manipulation: 0 for real, and 1 for a fake that a source made."""
         return label if self.source is not None else (self.methods or {}).get(frame.method, label)
+
+    def together(self, images: Sequence[npt.NDArray[Any]]) -> torch.Tensor | Whole | None:
+        """Return images as a part of a batch has them; None without any."""
+        return packed(images) if self.whole else _stacked([self.prepare(image) for image in images])
 
     def prepare_mask(self, mask: Mask | None, image: Image) -> Mask:
         """Return a mask as the network's input has it, by the same resize: float32 [S, S]; None becomes zeros."""
@@ -253,7 +261,7 @@ class Parts(Dataset[Part]):
     def largest(self, world: int) -> int:
         """Return the bytes of images in a part of a batch, or of a validation; 0 if no frame can be read.
 
-        All have the size of the first that can be read.
+        All have the size of the first that can be read, as far as is known.
         """
         settings = self.job.settings
         first = next((one for one in map(self.reader.get, self.job.train) if one is not None), None)
@@ -261,7 +269,8 @@ class Parts(Dataset[Part]):
             return 0
         views = settings.views * (2 if self.making.masks else 1)  # a mask takes 4 bytes a pixel, an image 3
         each = -(-settings.batch_size // (settings.accumulation * world)) * views
-        return int(self.making.prepare(first).nbytes) * max(each, settings.batch_size)
+        image = first if self.making.whole else self.making.prepare(first)
+        return int(image.nbytes) * max(each, settings.batch_size)
 
     def _drawn(self, wanted: Drawn) -> Part:
         settings, making = self.job.settings, self.making
@@ -278,13 +287,13 @@ class Parts(Dataset[Part]):
                 for place, sample in enumerate(samples):
                     for view in range(settings.views):
                         image, mask = self._augmented(sample, frame, wanted.epoch, repeat, place, view)
-                        images.append(making.prepare(image))
+                        images.append(image)
                         if making.masks:
                             masks.append(making.prepare_mask(mask, image))
                     labels.append(float(sample.label))
                     methods.append(making.method(frame, sample.label))
         return Part(
-            _stacked(images),
+            making.together(images),
             torch.tensor(labels, dtype=torch.float32),
             failed,
             methods=None if making.methods is None else torch.tensor(methods, dtype=torch.int64),
@@ -340,8 +349,8 @@ class Parts(Dataset[Part]):
                     failed[frame.id] = error.reason
                     continue
                 made = [sample.image for sample in samples]
-            ready += [(number, making.prepare(made[number % making.count])) for number in group]
-        images = _stacked([image for _, image in ready])
+            ready += [(number, made[number % making.count]) for number in group]
+        images = making.together([image for _, image in ready])
         return Part(images, torch.zeros(0), failed, [number for number, _ in ready])
 
 

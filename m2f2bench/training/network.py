@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ..cards.settings import TrainingSettings
-from ..core.errors import NothingJudged
+from ..cards.settings import InputSettings, TrainingSettings
+from ..core.errors import CardError, NothingJudged
 from .device import channels_last, check_compiling
 from .feed import Feed
 from .frames import FrameReader, unreadable_notes
@@ -29,6 +29,7 @@ from .losses.make import chosen_loss, method_numbers, training_loss
 from .losses.passing import LossPass
 from .objective import Objective, Progress, linear_lr_factor, linear_rise, lr_factor, plateau_lr_factor
 from .plan import make_plan
+from .resizing import FILTERS, Whole, resized
 from .sharing import SharedStatistics
 from .sources.base import Source, make_source
 
@@ -53,6 +54,8 @@ class Network:
     row for each input; `gives` names them before any is computed. `logit` [R] is always among them, and is what `model`
     returns. The rows are real, fake, real, fake ... if the loss needs pairs. With `informed` it gets, as a second
     argument, what the loss gets (`Given`): for parts of the network that learn from labels, manipulations or masks.
+
+    `input` are the card's, where `prepare` does no more than resize an image by them: the device can then do it.
     """
 
     model: nn.Module
@@ -67,6 +70,7 @@ class Network:
     outputs: Callable[..., Rows] | None = None
     gives: tuple[str, ...] = ("logit",)
     informed: bool = False
+    input: InputSettings | None = None
 
     def compile(self) -> None:
         """Compile what is computed in training, each when it is first called."""
@@ -125,15 +129,18 @@ class _Detection(Objective[Part]):
         loss = training_loss(job, network.gives)
         self.source = make_source(job.settings.source, job.card.name, job.landmarks)
         self.plan = make_plan(job, self.source, pairs=loss is not None and loss.pairs)
+        self.resizes = _resized_here(job, network)
+        """How the device resizes; None: the images are resized."""
         self.making = Making(
             network.prepare,
             self.plan.unit,
             self.source,
             method_numbers(job) if loss is not None and loss.methods else None,
             loss is not None and loss.masks,
+            whole=self.resizes is not None,
         )
         own = job.settings.source is not None and job.settings.source.validate_on == "dataset"
-        self.judged = Making(network.prepare) if own else self.making
+        self.judged = Making(network.prepare, whole=self.making.whole) if own else self.making
         """How samples of the validation are made."""
         self.own_loss = None
         if loss is not None:
@@ -211,14 +218,22 @@ class _Detection(Objective[Part]):
         with statistics:
             if images is None:
                 return self._blank(shared)
+            inputs = self._inputs(images)
             if self.own_loss is not None:
-                return self.own_loss(self.network.normalise(images.to(self.device, non_blocking=True)), batch)
-            logits = self.shared.model(self.network.normalise(images.to(self.device, non_blocking=True)))
+                return self.own_loss(inputs, batch)
+            logits = self.shared.model(inputs)
             losses = binary_cross_entropy_with_logits(
                 logits.reshape(len(labels)).float(), labels.to(self.device), reduction="none"
             )
         total = losses.sum()
         return torch.stack([total, total.new_tensor(float(len(labels)))])
+
+    def _inputs(self, images: torch.Tensor | Whole) -> torch.Tensor:
+        """Return the network's input, on the device."""
+        if isinstance(images, Whole):
+            assert self.resizes is not None
+            return self.network.normalise(resized(images, self.resizes, self.device))
+        return self.network.normalise(images.to(self.device, non_blocking=True))
 
     def _blank(self, shared: bool) -> torch.Tensor:
         """Return a zero that touches every weight, for a part without readable images: a blank image's logit times 0.
@@ -245,7 +260,7 @@ class _Detection(Objective[Part]):
         self.left_out.update(batch.unreadable)
         if batch.images is None:
             return []
-        inputs = self.network.normalise(batch.images.to(self.device, non_blocking=True))
+        inputs = self._inputs(batch.images)
         return list(zip(batch.numbers, self.shared.judge(inputs).reshape(len(batch.numbers)).tolist(), strict=True))
 
     def validate(self, results: list[tuple[float, float]], progress: Progress) -> dict[str, float]:
@@ -322,6 +337,18 @@ class _Detection(Objective[Part]):
             made += [*self.source.notes(), f"the epoch is chosen by {_chosen_by(self.judged.source)}"]
         stopped_notes = [stopped] if progress.step < self.total else []
         return [chosen, *stopped_notes, *unreadable_notes(self.left_out), *made]
+
+
+def _resized_here(job: TrainingJob, network: Network) -> InputSettings | None:
+    """Return how the device resizes, if the card wants that. Raises CardError if it cannot."""
+    if job.settings.resize == "workers":
+        return None
+    where = f"detector '{job.card.name}': resize `device`"
+    if network.input is None:
+        raise CardError(f"{where} is not for a network that prepares its images in its own way")
+    if network.input.interpolation not in FILTERS:
+        raise CardError(f"{where} is for interpolation {' and '.join(FILTERS)}, not {network.input.interpolation}")
+    return network.input
 
 
 def _chosen_by(source: Source | None) -> str:

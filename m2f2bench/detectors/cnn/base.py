@@ -196,6 +196,7 @@ class ClassifierDetector(NetworkDetector, Generic[OptionsT]):
                 outputs=model.informed_outputs,
                 gives=model.gives,
                 informed=True,
+                input=settings,
             ),
         )
         report.input = settings

@@ -62,6 +62,7 @@ class ForadaDetector(NetworkDetector):
             gives=model.gives,
             training_only=() if model.boundary is None else ("boundary",),
             informed=True,
+            input=settings,
         )
         return fit_network(job, network)
 

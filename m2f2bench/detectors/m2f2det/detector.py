@@ -123,6 +123,7 @@ def _learning(job: TrainingJob) -> Network:
         settle=None if model.map is None else model.map.settle,
         outputs=model.training_outputs,
         gives=model.gives,
+        input=settings,
     )
 
 

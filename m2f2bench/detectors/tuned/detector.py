@@ -123,6 +123,7 @@ def _train(job: TrainingJob, options: TunedOptions) -> FitReport:
         frozen=tuple(frozen_parts(model)),
         metadata={"architecture": f"tuned {type(model.backbone).__name__}", "input": str(settings)},
         options=options.model_dump(mode="json", include={"backbone", "feature"}, exclude_none=True),
+        input=settings if options.frames == 1 else None,
         notes=notes,
         settle=_settle(model, options),
         outputs=model.training_outputs,

@@ -1,7 +1,7 @@
 """Rows of a run that is not finished: a file that grows part by part, written by a thread, whole after any kill.
 
-It is an Arrow IPC stream: a schema whose metadata holds the run's key, then one record batch for each part. What a kill
-or a full disk cut off is a part at the end, which is taken off when the file is opened again.
+It is an Arrow IPC stream: a schema whose metadata holds the run's key, then one record batch for each part, with a
+checksum. What a kill or a full disk cut off, or a power failure left as zeros, is taken off when the file is opened.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,8 @@ AHEAD = 2
 """Parts that may wait to be written: what a kill can cost at most, beside the batch that is being judged."""
 GOES_ON = "; finished rows are kept, and the same command continues from there"
 BY_ANOTHER = "was begun by another version of m2f2bench: finish the run with that version, or remove the file"
+CHECK = b"m2f2bench.crc32"
+"""Of a record batch, over its form without metadata."""
 Columns = Mapping[str, Sequence[Any]]
 
 
@@ -99,7 +102,10 @@ class Parts:
             arrays = self._arrays(columns(False))
         except UnicodeEncodeError:
             arrays = self._arrays(columns(True))
-        self._write(pa.RecordBatch.from_arrays(arrays, schema=self._schema).serialize())
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        stream = pa.BufferOutputStream()
+        pa.ipc.new_stream(stream, self._schema).write_batch(batch, {CHECK: _checksum(batch)})
+        self._write(stream.getvalue().slice(len(self._schema.serialize())))
 
     def _arrays(self, columns: Columns) -> list[pa.Array]:
         import pyarrow as pa
@@ -122,13 +128,19 @@ class Parts:
         """Yield the schema with no rows, then with each whole part's rows, and where each ends in the file."""
         import pyarrow as pa
 
-        with contextlib.suppress(pa.ArrowException, OSError, EOFError), pa.OSFile(str(self.path)) as file:
-            schema = pa.ipc.read_schema(file)
-            yield schema, [], file.tell()
+        with (
+            contextlib.suppress(pa.ArrowException, OSError, StopIteration),
+            self.path.open("rb") as opened,  # pyarrow itself opens no name that is not UTF-8
+            pa.PythonFile(opened, mode="r") as file,
+        ):
+            reader = pa.ipc.open_stream(file)
+            yield reader.schema, [], file.tell()
             while True:
-                batch = pa.ipc.read_record_batch(pa.ipc.read_message(file), schema)
+                batch, about = reader.read_next_batch_with_custom_metadata()
                 batch.validate(full=True)
-                yield schema, batch.to_pylist(), file.tell()
+                if about is None or about.get(CHECK) != _checksum(batch):
+                    return
+                yield reader.schema, batch.to_pylist(), file.tell()
 
     def _check_columns(self, schema: pa.Schema) -> None:
         if not schema.equals(self._schema):
@@ -139,3 +151,7 @@ class Parts:
         whole: bytes = self._schema.serialize().to_pybytes()
         with self.path.open("rb") as file:
             return whole.startswith(file.read(len(whole) + 1))
+
+
+def _checksum(batch: pa.RecordBatch) -> bytes:
+    return b"%08x" % zlib.crc32(batch.serialize())

@@ -60,12 +60,34 @@ def test_a_file_cut_anywhere_gives_back_its_whole_parts(
     whole = path.read_bytes()
     kept = round(cut * len(whole))
     after = after if kept >= ends[0] else b""  # what is no beginning of such a file is another's
-    path.write_bytes(whole[:kept] + after)
+    path.write_bytes(found := whole[:kept] + after)
     with PredictionStore(folder, KEY) as store:
-        expected = 3 * sum(end <= kept for end in [*ends[1:], len(whole)])
+        expected = 3 * sum(found[:end] == whole[:end] for end in [*ends[1:], len(whole)])
         assert list(store.rows.values()) == [row(i, i / 9) for i in range(expected)]
         store.append([row(i, i / 9) for i in range(expected, 9)])
         assert store.finish(f"f{i}" for i in range(9)) == [row(i, i / 9) for i in range(9)]
+
+
+@given(at=st.floats(0, 1), changed=st.binary(min_size=1, max_size=40), fill=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_no_row_is_read_that_was_not_written(
+    tmp_path_factory: pytest.TempPathFactory, at: float, changed: bytes, fill: bool
+) -> None:
+    """Wherever bytes are others, or zeros up to the end."""
+    folder = tmp_path_factory.mktemp("changed")
+    path, ends = folder / "predictions.partial.arrows", []
+    for start in range(0, 9, 3):
+        with PredictionStore(folder, KEY) as store:
+            ends.append(path.stat().st_size)
+            store.append([row(i, i / 9) for i in range(start, start + 3)])
+    whole = path.read_bytes()
+    begin = ends[0] + round(at * (len(whole) - ends[0]))
+    rest = bytes(len(whole) - begin) if fill else (changed + whole[begin + len(changed) :])[: len(whole) - begin]
+    path.write_bytes(whole[:begin] + rest)
+    with PredictionStore(folder, KEY) as store:
+        found = list(store.rows.values())
+    assert found == [row(i, i / 9) for i in range(len(found))]
+    assert len(found) >= 3 * sum(end <= begin for end in ends[1:]) and len(found) % 3 == 0
 
 
 def test_rows_are_read_by_any_reader_of_arrow_while_a_run_goes_on(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class RowStore(Generic[R]):
             return
         assert self._parts is not None, "the store is used inside a with block"
         self._rows.update((self.of(row), row) for row in rows)
-        self._parts.append(partial(self._part, rows))
+        self._parts.append(partial(self._part, tuple(rows)))
         self._pending += len(rows)
 
     @contextlib.contextmanager

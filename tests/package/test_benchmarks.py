@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import toy_m2f2det
+import yaml
 from paths import HELPERS, ROOT
 from toy_explainer import EXPLAINER, stages
 from toy_llm import tiny_llm
@@ -134,6 +135,18 @@ def test_b5_regions_by_hand() -> None:
     changed = [REGIONS[n] for n in range(5) if before[0, n] != after[0, n]]
     assert changed == ["eyes", "mouth"] and after[0, 1] == 3 and after[0, 3] == 1
     assert plain(0, 0, 0, before) is before
+
+
+def test_b5_the_same_weights_are_asked_with_repetitions(bench: Any, tmp_path: Path) -> None:
+    (merged := tmp_path / "merged").mkdir()
+    card = {"name": "small", "options": {"explainer": {"generation": {"may_repeat": False, "batch_size": 2}}}}
+    (merged / "card.yaml").write_text(yaml.safe_dump(card))
+    (merged / "model.safetensors").write_bytes(b"weights")
+    other = runpy.run_path(str(FOLDER / "explainer.py"))["with_repeats"](merged)
+    sys.modules.pop("common", None)
+    found = yaml.safe_load((other / "card.yaml").read_text())["options"]["explainer"]["generation"]
+    assert found == {"may_repeat": True, "batch_size": 2} and (other / "model.safetensors").read_bytes() == b"weights"
+    assert yaml.safe_load((merged / "card.yaml").read_text()) == card
 
 
 def test_b5_an_explainer_against_the_look_ups(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,7 @@ class Parts:
     def close(self) -> None:
         """End the thread, after the part that it is writing (`flush` waits for all), and close the file."""
         self._thread.shutdown(cancel_futures=True)
+        self._waiting.clear()
         self._file.close()
 
     def _append(self, columns: Callable[[bool], Columns]) -> None:

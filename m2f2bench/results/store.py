@@ -133,7 +133,9 @@ class RowStore(Generic[R]):
 
     @property
     def rows(self) -> Mapping[str, R]:
-        """All rows so far, by the id of what they are about."""
+        """All rows so far, as they are written, by the id of what they are about. Raises StoreError as `append`."""
+        if self._parts is not None:
+            self._parts.flush()
         return self._rows
 
     def append(self, rows: Sequence[R]) -> None:

@@ -130,7 +130,7 @@ class Parts:
         import pyarrow as pa
 
         with (
-            contextlib.suppress(pa.ArrowException, OSError, StopIteration),
+            contextlib.suppress(pa.ArrowException, OSError, StopIteration, MemoryError),  # of a damaged length
             self.path.open("rb") as opened,  # pyarrow itself opens no name that is not UTF-8
             pa.PythonFile(opened, mode="r") as file,
         ):

@@ -58,10 +58,14 @@ class Parts:
 
         `check` gets the key that the file was begun with. A part that cannot be read, or for which `take` raises
         ValueError, TypeError or KeyError, is cut off with all that follows. Raises StoreError for a file of another
-        kind, or with other columns.
+        kind, with other columns, or that cannot be read: then nothing is cut off.
         """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read '{self.path}': {error.strerror or error}") from None
         good = 0
-        for schema, rows, end in self._read():
+        for schema, rows, end in _read(data):
             if good == 0:
                 check(key_of(schema))
                 self._check_columns(schema)
@@ -70,11 +74,12 @@ class Parts:
             except (ValueError, TypeError, KeyError):
                 break
             good = end
-        if good == 0 and not self._begun():
+        begin = self._schema.serialize()
+        if good == 0 and not begin.to_pybytes().startswith(data):  # a kill may have ended even that
             raise StoreError(f"'{self.path}' is not a file of rows of m2f2bench: remove it")
         os.truncate(self.path, good)
         if good == 0:
-            self._write(self._schema.serialize())
+            self._write(begin)
 
     def append(self, columns: Callable[[bool], Columns]) -> None:
         """Let the thread write a part: `columns(False)`, or `columns(True)` if UTF-8 cannot say a text in these.
@@ -125,33 +130,25 @@ class Parts:
                 os.ftruncate(self._file.fileno(), start)
             raise StoreError(f"{cannot_write(self.path, error)}{GOES_ON}") from None
 
-    def _read(self) -> Iterator[tuple[pa.Schema, list[dict[str, Any]], int]]:
-        """Yield the schema with no rows, then with each whole part's rows, and where each ends in the file."""
-        import pyarrow as pa
-
-        with (
-            contextlib.suppress(pa.ArrowException, OSError, StopIteration, MemoryError),  # of a damaged length
-            self.path.open("rb") as opened,  # pyarrow itself opens no name that is not UTF-8
-            pa.PythonFile(opened, mode="r") as file,
-        ):
-            reader = pa.ipc.open_stream(file)
-            yield reader.schema, [], file.tell()
-            while True:
-                batch, about = reader.read_next_batch_with_custom_metadata()
-                batch.validate(full=True)
-                if about is None or about.get(CHECK) != _checksum(batch):
-                    return
-                yield reader.schema, batch.to_pylist(), file.tell()
-
     def _check_columns(self, schema: pa.Schema) -> None:
         if not schema.equals(self._schema):
             raise StoreError(f"'{self.path}' {BY_ANOTHER}")
 
-    def _begun(self) -> bool:
-        """Whether the file is empty, or a kill ended its writing before a first part."""
-        whole: bytes = self._schema.serialize().to_pybytes()
-        with self.path.open("rb") as file:
-            return whole.startswith(file.read(len(whole) + 1))
+
+def _read(data: bytes) -> Iterator[tuple[pa.Schema, list[dict[str, Any]], int]]:
+    """Yield a file's schema with no rows, then with each whole part's rows, and where each ends in the file."""
+    import pyarrow as pa
+
+    file = pa.BufferReader(data)  # not the file itself: a disk that fails is no damage
+    with contextlib.suppress(pa.ArrowException, OSError, StopIteration):
+        reader = pa.ipc.open_stream(file)
+        yield reader.schema, [], file.tell()
+        while True:
+            batch, about = reader.read_next_batch_with_custom_metadata()
+            batch.validate(full=True)
+            if about is None or about.get(CHECK) != _checksum(batch):
+                return
+            yield reader.schema, batch.to_pylist(), file.tell()
 
 
 def _checksum(batch: pa.RecordBatch) -> bytes:

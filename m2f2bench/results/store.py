@@ -99,9 +99,11 @@ class RowStore(Generic[R]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         assert self._parts is not None
         with self._held:
-            # What ended the run is said, not that its last rows could not be written besides.
-            with contextlib.suppress(*(StoreError,) if error is not None else ()):
+            try:
                 self._parts.flush()
+            except StoreError:
+                if error is None:  # else what ended the run is said, and not this besides
+                    raise
             if self._pending == 0:
                 self.partial.unlink(missing_ok=True)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -45,23 +47,28 @@ def test_rows_survive_and_are_finished_in_order(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [PREDICTIONS]
 
 
+def three_parts(folder: Path) -> tuple[Path, list[int]]:
+    """A file of nine rows in three parts, and where each part begins."""
+    path, begins = folder / "predictions.partial.arrows", []
+    for start in range(0, 9, 3):
+        with PredictionStore(folder, KEY) as store:
+            begins.append(path.stat().st_size)
+            store.append([row(i, i / 9) for i in range(start, start + 3)])
+    return path, begins
+
+
 @given(cut=st.floats(0, 1), after=st.sampled_from([b"", bytes(8), bytes(4096), b"\xff" * 64, b"[" * 99]))
 @settings(max_examples=60, deadline=None)
 def test_a_file_cut_anywhere_gives_back_its_whole_parts(
     tmp_path_factory: pytest.TempPathFactory, cut: float, after: bytes
 ) -> None:
     """A kill or a full disk cuts it off; after a power failure blocks of zeros or of another file may follow."""
-    folder = tmp_path_factory.mktemp("cut")
-    path, ends = folder / "predictions.partial.arrows", []
-    for start in range(0, 9, 3):
-        with PredictionStore(folder, KEY) as store:
-            ends.append(path.stat().st_size)
-            store.append([row(i, i / 9) for i in range(start, start + 3)])
+    path, ends = three_parts(tmp_path_factory.mktemp("cut"))
     whole = path.read_bytes()
     kept = round(cut * len(whole))
     after = after if kept >= ends[0] else b""  # what is no beginning of such a file is another's
     path.write_bytes(found := whole[:kept] + after)
-    with PredictionStore(folder, KEY) as store:
+    with PredictionStore(path.parent, KEY) as store:
         expected = 3 * sum(found[:end] == whole[:end] for end in [*ends[1:], len(whole)])
         assert list(store.rows.values()) == [row(i, i / 9) for i in range(expected)]
         store.append([row(i, i / 9) for i in range(expected, 9)])
@@ -74,20 +81,29 @@ def test_no_row_is_read_that_was_not_written(
     tmp_path_factory: pytest.TempPathFactory, at: float, changed: bytes, fill: bool
 ) -> None:
     """Wherever bytes are others, or zeros up to the end."""
-    folder = tmp_path_factory.mktemp("changed")
-    path, ends = folder / "predictions.partial.arrows", []
-    for start in range(0, 9, 3):
-        with PredictionStore(folder, KEY) as store:
-            ends.append(path.stat().st_size)
-            store.append([row(i, i / 9) for i in range(start, start + 3)])
+    path, ends = three_parts(tmp_path_factory.mktemp("changed"))
     whole = path.read_bytes()
     begin = ends[0] + round(at * (len(whole) - ends[0]))
     rest = bytes(len(whole) - begin) if fill else (changed + whole[begin + len(changed) :])[: len(whole) - begin]
     path.write_bytes(whole[:begin] + rest)
-    with PredictionStore(folder, KEY) as store:
+    with PredictionStore(path.parent, KEY) as store:
         found = list(store.rows.values())
     assert found == [row(i, i / 9) for i in range(len(found))]
     assert len(found) >= 3 * sum(end <= begin for end in ends[1:]) and len(found) % 3 == 0
+
+
+def test_a_disk_that_fails_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = three_parts(tmp_path)
+    whole = path.read_bytes()
+
+    def fails(self: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fails)
+        with pytest.raises(StoreError, match=r"cannot read .*: Input/output error"), PredictionStore(tmp_path, KEY):
+            pass
+    assert path.read_bytes() == whole, "nothing is cut off"
 
 
 def test_rows_are_read_by_any_reader_of_arrow_while_a_run_goes_on(tmp_path: Path) -> None:

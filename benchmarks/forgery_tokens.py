@@ -50,9 +50,9 @@ def meddled(folder: str, name: str, change: Callable[[Any, Encoded, Sequence[Any
     if change is not None:
         encode = one.encode
 
-        def instead(images: Sequence[Any]) -> Encoded:
-            found = encode(images)
-            return Encoded(found.scores, found.visual, change(one, found, images))
+        def instead(images: Sequence[Any], *more: Any) -> Encoded:
+            found = encode(images, *more)
+            return found._replace(forgery=change(one, found, images).to(found.forgery))
 
         one.encode = instead
     return one

@@ -12,7 +12,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from ..core import progress
-from ..core.errors import M2F2BenchError
+from ..core.errors import M2F2BenchError, is_interruption
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Settings of the command line, which every command inherits."""
@@ -131,8 +131,10 @@ class Command(TyperCommand):
         """Run the command. Raises Interrupted with one line that says what is kept for Ctrl-C."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted(kept(str(ctx.info_name), ctx.params)) from None
+        except (KeyboardInterrupt, Exception) as error:
+            if is_interruption(error):
+                raise Interrupted(kept(str(ctx.info_name), ctx.params)) from None
+            raise
 
 
 class Group(TyperGroup):

@@ -13,7 +13,7 @@ import traceback
 import typer
 from typer import Option
 
-from ..core.errors import M2F2BenchError, MachineError, refuse_machine_fault
+from ..core.errors import M2F2BenchError, MachineError, is_interruption, refuse_machine_fault
 from ..version import __version__
 from . import catalogue, check, demo, new, prepare, run, score, statistics, train
 from .commands import HELP, Command, Group, Interrupted, is_verbose, set_loudness
@@ -137,13 +137,13 @@ def main() -> None:
         if isinstance(error, Interrupted):
             _end_by_status()
         sys.exit(_print_error(error))
-    except KeyboardInterrupt:  # before a command has begun
-        _end_by_status()
-        sys.exit(Interrupted.exit_status)
     except BrokenPipeError:  # the reader of a pipe (head, less) has ended
         sys.stderr.close()
         sys.exit(0)
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if is_interruption(error):  # before a command has begun
+            _end_by_status()
+            sys.exit(Interrupted.exit_status)
         try:
             refuse_machine_fault(error, "the command stopped")
         except MachineError as fault:

@@ -147,10 +147,27 @@ def is_machine_fault(error: BaseException) -> bool:
     return cause is not None and is_machine_fault(cause)
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Return whether an exception is a Ctrl-C, or was made of one.
+
+    Python itself and compiled code make other exceptions of one, such as the RuntimeError of a class whose body is cut
+    off; `from None` hides that, but keeps it in `__context__`.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    cause = error.__cause__ or error.__context__
+    return cause is not None and is_interruption(cause)
+
+
 def refuse_machine_fault(error: BaseException, where: str) -> None:
-    """Raise MachineError for an exception that is the machine's fault; `where` says what was being done."""
+    """Raise MachineError for an exception that is the machine's fault; `where` says what was being done.
+
+    Raises KeyboardInterrupt for one that was made of a Ctrl-C.
+    """
     if isinstance(error, MachineError):
         raise error
+    if is_interruption(error):
+        raise KeyboardInterrupt from error
     if is_machine_fault(error):
         raise MachineError(
             f"{where}: {first_line(error)}: the machine failed here (memory, disk, connection, open files), not the "

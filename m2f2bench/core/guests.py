@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from .errors import is_interruption
+
 log = logging.getLogger("m2f2bench")
 
 
@@ -25,7 +27,8 @@ def guest(what: str) -> Iterator[None]:
 
     All its output goes to stderr: stdout may be a file of results. The working directory, the locale and the warning
     filters are restored, the first with a warning. Raises Ended for SystemExit and for anything that is not an
-    Exception, except Ctrl-C. A process that the code forks ends with the block.
+    Exception, except Ctrl-C, and KeyboardInterrupt for what was made of one. A process that the code forks ends with
+    the block.
     """
     folder, language, filters = _folder(), locale.setlocale(locale.LC_ALL), list(warnings.filters)
     try:
@@ -69,11 +72,15 @@ class bounded:
         if not _OF_THREAD.depth:
             _REDIRECTION.__exit__()
             self._numbers.__exit__(kind, error, trace)
-        if kind is None or issubclass(kind, (Exception, KeyboardInterrupt)):
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return
+        if is_interruption(error):  # it would be taken for a fault of the code, or of an image, and tried again
+            raise KeyboardInterrupt from error
+        if isinstance(error, Exception):
             return
         if isinstance(error, SystemExit):
             raise Ended(f"it called sys.exit({error.code!r:.60})") from None
-        raise Ended(f"it raised {kind.__name__}, which is not an Exception") from None
+        raise Ended(f"it raised {type(error).__name__}, which is not an Exception") from None
 
 
 class _OfThread(threading.local):

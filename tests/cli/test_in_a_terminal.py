@@ -108,13 +108,42 @@ def test_ctrl_c_in_predict_speaks_of_heat_maps_only_if_they_are_wanted(
     assert not any("^C" in line for line in lines if "m2f2bench:" in line)
 
 
-def test_ctrl_c_in_code_that_was_compiled_from_a_text_has_the_same_status(faces: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.py").write_text("exec('raise KeyboardInterrupt')\n")
-    picture = next((faces / "test" / "fake").iterdir())
-    words = [sys.executable, "-m", "m2f2bench", "predict", "--no-faces", str(picture), "-d", "text.py:Any"]
+ONCE = """
+from pathlib import Path
+class Any:
+    def predict(self, images):
+        if Path("begun").exists():
+            return [0.5] * len(images)
+        Path("begun").touch()
+        """
+CUT_OFF = """
+class Name:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "exec('raise KeyboardInterrupt')",
+        f"exec({CUT_OFF + 'class Owner: name = Name()'!r}, {{}})",  # Python 3.11 makes a RuntimeError of it
+        "try:\n    raise KeyboardInterrupt\nexcept BaseException:\n    raise ValueError('bad picture') from None",
+    ],
+)
+def test_ctrl_c_that_other_code_made_another_error_of_has_the_same_status(
+    code: str, faces: Path, tmp_path: Path
+) -> None:
+    """In code that is compiled from a text, where Python itself changes the error, and where a detector does."""
+    (tmp_path / "first.py").write_text(code)
+    later = ONCE + code.replace("\n", "\n        ") + "\n        return [0.5] * len(images)\n"
+    (tmp_path / "later.py").write_text(later)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert done.returncode == 130 and "interrupted" in done.stderr
+    for name in ("first", "later"):
+        words = [sys.executable, "-m", "m2f2bench", "run", "-d", f"{name}.py:Any", "-s", "faces", "--out", "out"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
+    assert not list(tmp_path.glob("out/**/result.json")), "an interrupted frame is no frame of its own fault"
 
 
 @pytest.mark.slow
@@ -126,7 +155,7 @@ def test_ctrl_c_before_the_first_checkpoint_promises_none(faces: Path, tmp_path:
     status, lines = in_terminal(tmp_path, ["train", "slow.yaml", "-s", "faces", "--out", "o"], until="o")
     text = " ".join(lines)
     kept = bool(list(tmp_path.glob("o/checkpoints/*")))
-    assert status == 130, lines
+    assert status == 130, text
     assert ("the last checkpoint is kept in 'o'" in text) == kept and ("no checkpoint" in text) != kept
 
 

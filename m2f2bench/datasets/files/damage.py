@@ -23,11 +23,11 @@ JPEG_START = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff\xff*([\x01-\xcf\xd8-\xfe])")
 """Filler and code: neither a stuffed 0xFF00 nor a restart (D0-D7), which occur inside the compressed data."""
 _RESTART = re.compile(rb"\xff+([\xd0-\xd7])", re.DOTALL)
-_END, _SCAN, _RESTART_INTERVAL, _WITHOUT_LENGTH = 0xD9, 0xDA, 0xDD, (0x01, 0xD8)
+_END, _SCAN, _RESTART_INTERVAL, _TAGS, _WITHOUT_LENGTH = 0xD9, 0xDA, 0xDD, 0xE1, (0x01, 0xD8)
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _ARITHMETIC = range(0xC9, 0xD0)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_READ = frozenset({_SCAN, _RESTART_INTERVAL, *_FRAMES})
+_READ = frozenset({_SCAN, _RESTART_INTERVAL, _TAGS, *_FRAMES})
 """Markers whose content is read."""
 _ONES = b"\xff\x00" * 7
 """Filler after a scan until the decoder has drawn it: it reads up to 7 bytes ahead, and no code has only 1 bits."""
@@ -59,12 +59,19 @@ class _Scan:
 
 
 @dataclass
-class _Layout:
-    """A file's frame header and scans. `factors` is each component's sampling, horizontal and vertical."""
+class Layout:
+    """A JPEG file's frame header and scans.
+
+    `kind` is the frame's marker, `bits` those of a sample, `count` that of components, `factors` each component's
+    sampling, horizontal and vertical. `tagged`: a segment could hold EXIF or XMP data. `end`: after the end marker.
+    """
 
     kind: int = -1
+    bits: int = 0
+    count: int = 0
     width: int = 0
     height: int = 0
+    tagged: bool = False
     factors: dict[int, tuple[int, int]] = field(default_factory=dict)
     scans: list[_Scan] = field(default_factory=list)
     end: int = 0
@@ -79,13 +86,8 @@ class _Layout:
         return math.ceil(across / 8) * math.ceil(down / 8)
 
 
-def load_jpeg(data: bytes) -> ImageFile:
-    """Return the picture of a JPEG file, with its header read; its `load` decodes it and raises DamagedImage.
-
-    Raises DamagedImage if the headers show damage: no end, missing scans or restart markers.
-    """
-    layout = _layout(data)
-    _check_headers(data, layout)
+def load_jpeg(data: bytes, layout: Layout) -> ImageFile:
+    """Return the picture of a JPEG file, with its header read; its `load` decodes it and raises DamagedImage."""
     scan = layout.scans[0]
     restarts = scan.interval and layout.units(scan) > scan.interval
     if len(layout.scans) > 1 or restarts or layout.kind in _PROGRESSIVE:
@@ -99,7 +101,7 @@ class _Compared(JpegImagePlugin.JpegImageFile):
     A complete picture stays the same; in an incomplete one the noise is decoded in place of the missing data.
     """
 
-    def __init__(self, data: bytes, layout: _Layout) -> None:
+    def __init__(self, data: bytes, layout: Layout) -> None:
         """Open the picture; `data` are all bytes of the file."""
         self._data, self._layout = data, layout
         super().__init__(io.BytesIO(data[: layout.end]))
@@ -127,7 +129,7 @@ class _Watched(_Compared):
     does not end so, the picture is decoded twice.
     """
 
-    def __init__(self, data: bytes, layout: _Layout) -> None:
+    def __init__(self, data: bytes, layout: Layout) -> None:
         """Open the picture; `data` are all bytes of the file, which has one scan."""
         (scan,) = layout.scans
         kept = len(data[scan.start : scan.end].rstrip(b"\x00\xff"))  # some encoders pad to a multiple of bytes
@@ -170,7 +172,7 @@ class _Watched(_Compared):
         return [((x, last), colours[x % len(colours)]) for x in range(4)]
 
 
-def _noisy(data: bytes, layout: _Layout) -> bytes:
+def _noisy(data: bytes, layout: Layout) -> bytes:
     """Return the file with noise at the end of each part of compressed data."""
     parts, at = [], 0
     for scan in layout.scans:
@@ -181,9 +183,19 @@ def _noisy(data: bytes, layout: _Layout) -> bytes:
     return b"".join([*parts, data[at : layout.end]])
 
 
-def _layout(data: bytes) -> _Layout:
+def jpeg_layout(data: bytes) -> Layout:
+    """Return the layout of a JPEG file.
+
+    Raises DamagedImage if its headers show damage: no end, missing scans or restart markers.
+    """
+    layout = _read_markers(data)
+    _check_headers(data, layout)
+    return layout
+
+
+def _read_markers(data: bytes) -> Layout:
     """Read the chain of markers up to the end of the image. Raises DamagedImage if it has no end."""
-    layout, interval = _Layout(), 0
+    layout, interval = Layout(), 0
     found = _marker(data, 2)
     while found is not None:
         _, code, at = found
@@ -197,8 +209,10 @@ def _layout(data: bytes) -> _Layout:
         body = data[at + 2 : begin]
         if code == _RESTART_INTERVAL:
             interval = int.from_bytes(body[:2], "big")
+        elif code == _TAGS:
+            layout.tagged = True
         elif code in _FRAMES and len(body) >= 6:
-            layout.kind = code
+            layout.kind, layout.bits, layout.count = code, body[0], body[5]
             layout.height, layout.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             triples = [body[i : i + 3] for i in range(6, 6 + 3 * body[5], 3)]
             layout.factors = {one[0]: (one[1] >> 4 or 1, one[1] & 15 or 1) for one in triples if len(one) == 3}
@@ -223,7 +237,7 @@ def _marker(data: bytes, begin: int) -> tuple[int, int, int] | None:
     return None if found is None else (found.start(), found[1][0], found.end())
 
 
-def _check_headers(data: bytes, layout: _Layout) -> None:
+def _check_headers(data: bytes, layout: Layout) -> None:
     """Raise DamagedImage for missing scans or restart markers, and for files that cannot be checked."""
     if layout.kind in _ARITHMETIC:
         raise DamagedImage(
@@ -246,7 +260,7 @@ def _check_headers(data: bytes, layout: _Layout) -> None:
             raise DamagedImage(f"the JPEG file is damaged ({count}, or in another order)")
 
 
-def _refined(layout: _Layout) -> bool:
+def _refined(layout: Layout) -> bool:
     """Return whether the scans give all coefficients of each component, from 0, to the last bit."""
     left = {(name, k): 16 for name in layout.factors for k in range(64)}
     for scan in layout.scans:

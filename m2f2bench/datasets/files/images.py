@@ -27,7 +27,17 @@ from ...core.memo import frame_stamp
 from ...core.records import Frame
 from ..base import Adapter, OptionsT
 from ..limits import DECODING, MAX_BYTES, check_size
-from .damage import JPEG_START, PNG_START, DamagedImage, check_png_chunks, check_png_pixels, load_jpeg
+from .damage import (
+    JPEG_START,
+    PNG_START,
+    DamagedImage,
+    Layout,
+    check_png_chunks,
+    check_png_pixels,
+    jpeg_layout,
+    load_jpeg,
+)
+from .jpeg import is_plain, plain_pixels
 
 if TYPE_CHECKING:
     from ...core.records import Image
@@ -45,10 +55,6 @@ _TURNED = range(2, 9)
 """Values of the EXIF orientation that turn or mirror the picture."""
 _SIDEWAYS = range(5, 9)
 """Those that exchange width and height."""
-_WITHOUT_ORIENTATION = frozenset(
-    {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "adobe", "adobe_transform"}
-)
-"""Metadata of a JPEG file in which there is no orientation."""
 _BYTES_PER_PIXEL = 14
 """Most memory that decoding takes: the decoder's picture (twice for some JPEG files), and the array."""
 _PPM_HEADER = 1 << 16
@@ -69,7 +75,14 @@ def read_image(source: Path | bytes, frame_id: str) -> Image:
     if not data:
         raise FrameError(frame_id, "the file is empty (0 bytes)")
     try:
-        with _open(data, frame_id) as image:
+        layout = _layout(data)
+        if layout is not None and is_plain(layout):
+            check_size(layout.height, layout.width, frame_id)
+            with DECODING.taking(_BYTES_PER_PIXEL * layout.width * layout.height):
+                found = plain_pixels(data, layout)
+            if found is not None:
+                return found
+        with _open(data, frame_id, layout) as image:
             width, height = image.size
             check_size(height, width, frame_id)
             with DECODING.taking(_BYTES_PER_PIXEL * width * height):
@@ -108,7 +121,11 @@ def rgb_of(image: Pillow.Image, frame_id: str) -> Image:
 def read_size(path: Path, frame_id: str) -> tuple[int, int]:
     """Return the height and width of an image file, upright, from its header. Raises `FrameError` as `read_image`."""
     try:
-        with _open(read_bytes(path, frame_id), frame_id) as image:
+        data = read_bytes(path, frame_id)
+        layout = _layout(data)
+        if layout is not None and is_plain(layout):
+            return layout.height, layout.width
+        with _open(data, frame_id, layout) as image:
             width, height = image.size
             with contextlib.suppress(Exception):  # damaged metadata: there is no orientation
                 if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
@@ -213,15 +230,20 @@ class FileAdapter(Adapter[OptionsT]):
         return type(self).read is FileAdapter.read
 
 
-def _open(data: bytes, frame_id: str) -> ImageFile.ImageFile:
-    """Read the header with the decoder for the file's first bytes.
+def _layout(data: bytes) -> Layout | None:
+    """Return the layout of a JPEG file; None for another."""
+    return jpeg_layout(data) if data.startswith(JPEG_START) else None
+
+
+def _open(data: bytes, frame_id: str, layout: Layout | None) -> ImageFile.ImageFile:
+    """Read the header with the decoder for the file's first bytes; `layout` is that of a JPEG file.
 
     The decoders are called by name and not through `PIL.Image.open`: its pixel limit and its warning are
     settings of the whole process, and it would also try formats that start other programs (EPS).
     """
     _quieten()
-    if data.startswith(JPEG_START):
-        return load_jpeg(data)
+    if layout is not None:
+        return load_jpeg(data, layout)
     from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     file = io.BytesIO(data)
@@ -264,10 +286,9 @@ def _to_rgb(image: Pillow.Image, frame_id: str) -> Image:
     """Return a loaded image of any mode, turned upright, as RGB uint8 [H, W, 3]."""
     mode, kind = image.mode, image.format or "Pillow's"
     upright = image
-    if kind != "JPEG" or not _WITHOUT_ORIENTATION.issuperset(image.info):  # to look for it takes 5 µs
-        with contextlib.suppress(Exception):  # damaged metadata does not mean damaged pixels; there is no orientation
-            if image.getexif().get(_ORIENTATION) in _TURNED:
-                upright = ImageOps.exif_transpose(image)
+    with contextlib.suppress(Exception):  # damaged metadata does not mean damaged pixels; there is no orientation
+        if image.getexif().get(_ORIENTATION) in _TURNED:
+            upright = ImageOps.exif_transpose(image)
     if mode in _DEEP_GREY or (mode == "I" and kind in ("PNG", "PPM")):
         grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)

@@ -109,10 +109,7 @@ def read_input(path: str | Path, limit: int) -> bytes:
             raise NoInput(what)
         if found.st_size > limit:
             raise NoInput(f"has {found.st_size:,} bytes, over the limit of {limit:,}")
-        with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read(found.st_size + 1)
-            if len(data) > found.st_size:  # it is being written, or is a file of the kernel, whose size is 0
-                data += file.read(limit + 1 - len(data))
+        data = _read(path, found.st_size, limit)
     except FileNotFoundError:
         raise NoInput(ABSENT) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -122,6 +119,24 @@ def read_input(path: str | Path, limit: int) -> bytes:
     if len(data) > limit:
         raise NoInput(f"has over {limit:,} bytes, which is the limit")
     return data
+
+
+def _read(path: str | Path, size: int, limit: int) -> bytes:
+    """Return all bytes of a file of about `size` bytes, and of one that grows at most `limit` + 1.
+
+    Python's file objects take twice as long, which is a tenth of what a small picture takes.
+    """
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(file, size + 1)
+        if len(data) == size > 0:
+            return data
+        # It is being written, or is a file of the kernel, whose size is 0, or came in part.
+        while len(data) <= limit and (more := os.read(file, min(limit + 1 - len(data), 1 << 24))):
+            data += more
+        return data
+    finally:
+        os.close(file)
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import JpegImagePlugin
@@ -45,8 +45,7 @@ class DamagedImage(Exception):
     """The damage of an image file, in one line."""
 
 
-@dataclass(frozen=True)
-class _Scan:
+class _Scan(NamedTuple):
     """One pass over some components (numbers): the place of its compressed data, and its part of the coefficients."""
 
     start: int

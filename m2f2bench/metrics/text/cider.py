@@ -15,8 +15,9 @@ If every n-gram of the references is in all N of them, as for one item or for it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,17 +98,6 @@ class Table:
 
 def make_table(items: Items) -> Table:
     """Count all n-grams once, with pycocoevalcap's own function."""
-    precook = java.counting("cider.cider_scorer").precook
-    numbers: dict[tuple[str, ...], int] = {}
-    texts: dict[str, Grams] = {}
-
-    def grams(text: str) -> Grams:
-        if text not in texts:
-            texts[text] = precook(text, LONGEST)
-            for gram in texts[text]:
-                numbers.setdefault(gram, len(numbers))
-        return texts[text]
-
     pairs: dict[tuple[str, str], int] = {}
     sets: dict[tuple[str, ...], int] = {}
     shares, own = [], []
@@ -115,38 +105,70 @@ def make_table(items: Items) -> Table:
         of = Counter(pairs.setdefault((text, one), len(pairs)) for one in references)
         shares.append({pair: count / len(references) for pair, count in of.items()})
         own.append({sets.setdefault(references, len(sets)): 1.0})
-    penalty, rows = np.zeros(len(pairs)), []
-    for (text, one), row in pairs.items():
-        hypothesis, truth = grams(text), grams(one)
-        penalty[row] = np.exp(-((_length(hypothesis) - _length(truth)) ** 2) / (2 * SIGMA**2))
-        rows.append((hypothesis, truth))
-    met = [{numbers[gram]: 1.0 for one in references for gram in grams(one)} for references in sets]
-    wide = len(numbers)
+    texts = {text: place for place, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
+    counted = _counted(list(texts))
+    places = np.array([[texts[text], texts[one]] for text, one in pairs], dtype=np.int64).reshape(-1, 2)
+    answer, reference = (counted[_orders(which)] for which in places.T)
+    common = answer.minimum(reference).multiply(reference).tocsr()
+    for squared in (answer, reference):
+        squared.data **= 2
     return Table(
-        _orders([{g: min(h[g], r[g]) * r[g] for g in h.keys() & r.keys()} for h, r in rows], numbers),
-        _orders([{g: count**2 for g, count in h.items()} for h, _ in rows], numbers),
-        _orders([{g: count**2 for g, count in r.items()} for _, r in rows], numbers),
-        _sparse(met, wide),
-        penalty,
+        common,
+        answer,
+        reference,
+        _documents(counted, [[texts[one] for one in references] for references in sets]),
+        _penalties(counted, places),
         _sparse([shares[which] if which >= 0 else {} for which in items.which], len(pairs)),
         _sparse([own[which] if which >= 0 else {} for which in items.which], len(sets)),
     )
 
 
-def _length(grams: Grams) -> int:
-    """Return a text's length as pycocoevalcap defines it: its number of bigrams."""
-    return sum(count for gram, count in grams.items() if len(gram) == 2)
+@lru_cache(maxsize=8192)
+def _grams(text: str) -> Grams:
+    """Return a text's n-grams, once for all explainers of a run and for all their shuffles."""
+    found: Grams = java.counting("cider.cider_scorer").precook(text, LONGEST)
+    return found
 
 
-def _orders(rows: list[dict[tuple[str, ...], int]], numbers: Mapping[tuple[str, ...], int]) -> Any:
-    """Return counts by n-gram as a sparse matrix with a row for each order of each row."""
-    apart: list[dict[int, float]] = []
-    for row in rows:
-        parts: list[dict[int, float]] = [{} for _ in range(LONGEST)]
-        for gram, value in row.items():
-            parts[len(gram) - 1][numbers[gram]] = float(value)
-        apart += parts
-    return _sparse(apart, len(numbers))
+def _counted(texts: Sequence[str]) -> Any:
+    """Return the counts of each text's n-grams as a sparse matrix with a row for each order of each text, [4T, V]."""
+    from scipy.sparse import csr_array
+
+    numbers: dict[tuple[str, ...], int] = {}
+    rows, columns, counts = [], [], []
+    for place, text in enumerate(texts):
+        for gram, count in _grams(text).items():
+            rows.append(LONGEST * place + len(gram) - 1)
+            columns.append(numbers.setdefault(gram, len(numbers)))
+            counts.append(float(count))
+    shape = LONGEST * len(texts), len(numbers)
+    found = csr_array((counts, (rows, columns)), shape=shape, dtype=np.float64)
+    found.sort_indices()
+    return found
+
+
+def _orders(places: Codes) -> Codes:
+    """Return the rows of texts' orders, [4T], of texts' numbers [T]."""
+    return (LONGEST * places[:, None] + np.arange(LONGEST)).ravel()
+
+
+def _documents(counted: Any, sets: Sequence[Sequence[int]]) -> Any:
+    """Return which n-grams are in any text of each set of texts' numbers, 1 or none, [R, V]."""
+    members = _sparse([{int(row): 1.0 for row in _orders(np.array(one, np.int64))} for one in sets], counted.shape[0])
+    found = members @ counted
+    found.sort_indices()
+    found.data[:] = 1.0
+    return found
+
+
+def _penalties(counted: Any, places: Codes) -> Floats:
+    """Return the length penalty of pairs of texts [P, 2]; a text's length is, as in pycocoevalcap, that of its
+    bigrams.
+    """
+    lengths = np.asarray(counted.sum(axis=1))[1::LONGEST]
+    apart = (lengths[places[:, 0]] - lengths[places[:, 1]]).tolist()
+    known = {one: float(np.exp(-(one**2) / (2 * SIGMA**2))) for one in set(apart)}
+    return np.array([known[one] for one in apart], dtype=np.float64)
 
 
 def _sparse(rows: list[dict[int, float]], width: int) -> Any:

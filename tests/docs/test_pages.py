@@ -73,10 +73,12 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def shell(tmp_path: Path, warm: Path) -> dict[str, str]:
     """An environment in which `m2f2bench` and `python` are those of the tests.
 
-    A page's first command is a process of its own, those after it are forks of a process that has imported its share.
+    What a page runs first is a process of its own; commands and scripts after it are forks of a process that has
+    imported its share.
     """
     first = f'mkdir "{tmp_path}/begun" 2>/dev/null || exec "{warm}" "$@"\n'
-    for name, before, words in (("m2f2bench", first, "-m m2f2bench"), ("python", "", "")):
+    code = f'if [ "$1" = -c ]; then {first.rstrip()}; fi\n'
+    for name, before, words in (("m2f2bench", first, "-m m2f2bench"), ("python", code, "")):
         script = tmp_path / "bin" / name
         script.parent.mkdir(exist_ok=True)
         script.write_text(f'#!/bin/sh\n{before}exec "{sys.executable}" {words} "$@"\n')
@@ -112,7 +114,7 @@ def run_page(text: str, folder: Path, environment: dict[str, str]) -> list[str]:
                 output = execute(["bash", "-c", line], folder, environment)
                 ran.append(line)
         elif block.kind == "python":
-            output = execute([sys.executable, "-c", block.text], folder, environment)
+            output = execute(["python", "-c", block.text], folder, environment)
             ran.append(block.text)
         else:
             assert block.known, f"a block of '{block.kind}' is neither a file, a command nor an output"

@@ -2,8 +2,8 @@
 
 python tests/helpers/warm_commands.py FOLDER: listens at FOLDER/socket, and writes FOLDER/m2f2bench, a program that has
 the command carried out in such a fork: in the caller's folder, environment, input and outputs, to the same status.
-A fork does what `python -m m2f2bench` does, without the seconds that imports take; of the user's it has imported
-nothing.
+A fork does what `python -m m2f2bench` does, or `python -c` if the first word is `-c`, without the seconds that imports
+take; of the user's it has imported nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from multiprocessing import util
 from pathlib import Path
 
 LOADED = ["m2f2bench.cli.main", "m2f2bench.runs.run", "m2f2bench.leaderboards.report", "pandas", "pyarrow.parquet"]
-LOADED += ["scipy.stats", "torch", "timm", "sklearn.metrics"]
+LOADED += ["scipy.stats", "torch", "timm", "sklearn.metrics", "av", "matplotlib.figure", "nltk.stem.porter"]
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
@@ -59,9 +59,12 @@ def child(line: socket.socket) -> None:
     status = 70
     try:
         take_over(line)
-        from m2f2bench.cli.main import main
+        if sys.argv[1] == "-c":
+            exec(compile(sys.argv[2], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            from m2f2bench.cli.main import main
 
-        main()
+            main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)

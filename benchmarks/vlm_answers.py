@@ -16,7 +16,7 @@ import torch
 from common import report, sized
 
 from m2f2bench.cards.models import DetectorCard
-from m2f2bench.detectors.llm.source import LanguageSource, open_language
+from m2f2bench.detectors.weights.pretrained import offline_llm
 from m2f2bench.loading import load_detector
 
 PICTURES, QUESTIONS, TOKENS = sized((4, 7, 16), (2, 2, 2))
@@ -51,13 +51,15 @@ TEMPLATE = (
 def make_model(folder: Path) -> None:
     """Write the model, its processor, and the tokenizer of SmolLM2."""
     from transformers import (
+        AutoTokenizer,
         Idefics3Config,
         Idefics3ForConditionalGeneration,
         Idefics3ImageProcessor,
         Idefics3Processor,
     )
 
-    tokenizer = open_language(LanguageSource(name="offline:smollm2-135m-instruct"), folder).tokenizer
+    file = offline_llm("smollm2-135m-instruct")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     signs = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
     tokenizer.add_special_tokens({"additional_special_tokens": signs})
     pictures = Idefics3ImageProcessor(size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE})

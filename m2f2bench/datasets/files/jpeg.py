@@ -1,8 +1,8 @@
 """Fast decoding of plain JPEG files, with the pixels that Pillow gives.
 
 Nearly all crops of faces are such files: one scan of all components, no restarts, no metadata that could turn the
-picture. simplejpeg decodes them in half of Pillow's time or less, and reports what its libjpeg-turbo only warns of;
-Pillow hides these warnings. Every other file, and every file with a warning, is left to `damage`.
+picture. simplejpeg decodes them in less than Pillow's time, and reports what its libjpeg-turbo only warns of; Pillow
+hides these warnings. Every other file, and every file with a warning, is left to `damage`.
 """
 
 from __future__ import annotations

@@ -129,8 +129,9 @@ def test_each_image_is_judged_by_the_network_that_did_not_learn_from_it(
         return found
 
     monkeypatch.setattr(M2F2Detector, "fit", classmethod(noted))
-    card = folds_card(tmp_path)
-    train(str(card), FACES, out=tmp_path / "again", device="cpu")
+    card = folds_card(tmp_path / "card")
+    monkeypatch.chdir(tmp_path)
+    train(str(card), FACES, out="again", device="cpu")  # from the user's folder, not from the card's
     whole, *parts = seen
     assert len(parts) == 2 and logits_of(tmp_path / "again") == logits_of(trained)
     assert not (tmp_path / "again" / "folds").exists()

@@ -166,7 +166,8 @@ def _without(job: TrainingJob, fold: Sequence[Frame], number: int) -> TrainingJo
 
 def _trained(job: TrainingJob, cls: type[M2F2Detector], report: FitReport) -> M2F2Detector:
     options = {**job.card.options, **report.options}
-    return cls.from_card(job.card.model_copy(update={"weights": str(report.weights), "options": options}), job.device)
+    where = str(report.weights.absolute())  # a relative path on a card is one from the card's folder
+    return cls.from_card(job.card.model_copy(update={"weights": where, "options": options}), job.device)
 
 
 def _judged(job: TrainingJob, networks: Sequence[M2F2Detector], folds: Sequence[Sequence[Frame]]) -> Logits:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arrow import arrow_array
 from .records import FAKE, REAL, STATUSES, Prediction
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Rows(Columns):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        order = pc.sort_indices(pa.array(self.frame, pa.large_string())).to_numpy()
+        order = np.from_dlpack(pc.sort_indices(arrow_array(self.frame.tolist(), pa.string()))).astype(np.int64)
         return self if (order == np.arange(len(order))).all() else self.only(order)
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.arrow import arrow_array
 from ..core.errors import StoreError
 from ..core.files import cannot_write
 from .row_files import KEY, arrow_type, key_of
@@ -114,9 +115,7 @@ class Parts:
         self._write(stream.getvalue().slice(len(self._schema.serialize())))
 
     def _arrays(self, columns: Columns) -> list[pa.Array]:
-        import pyarrow as pa
-
-        return [pa.array(columns[field.name], field.type) for field in self._schema]
+        return [arrow_array(columns[field.name], field.type) for field in self._schema]
 
     def _write(self, data: pa.Buffer) -> None:
         start = self._file.seek(0, os.SEEK_END)

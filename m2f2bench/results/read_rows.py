@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.arrow import arrow_array, arrow_scalar, floats_of, objects_of
 from ..core.connected import factorize, first_rows
 from ..core.errors import ScoreError, first_line, near
 from ..core.parsing import MOST_COLUMNS, Refused, read_table, unique_keys
@@ -204,7 +205,7 @@ def _as_table(rows: list[dict[str, Any]], wanted: Collection[str]) -> pa.Table:
         if any(isinstance(v, (list, dict)) for v in values):  # refused by its type if it is needed
             return pa.nulls(len(values), pa.list_(pa.null()))
         # repr keeps every bit of a number.
-        return pa.array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
+        return arrow_array([None if v is None else v if isinstance(v, str) else repr(v) for v in values], pa.string())
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     if len(names) > MOST_COLUMNS:
@@ -282,12 +283,12 @@ def _text(path: Path | InMemory, name: str, column: pa.ChunkedArray) -> Strings:
         plain = column.cast(pa.string())
     except pa.ArrowException:
         raise ScoreError(f"'{path}': column {name} is of type {column.type}, not text or a number") from None
-    stripped = pc.utf8_trim_whitespace(plain).fill_null("")
+    stripped = pc.utf8_trim_whitespace(plain).fill_null(arrow_scalar("", pa.string()))
     marks = pc.match_substring_regex(stripped, SEPARATORS)
     if pc.any(marks).as_py():
         first = marks.to_pylist().index(True)
         raise ScoreError(f"{row_of(path, first)} has a control character (0, 30 or 31) in its {name}: remove it")
-    return np.asarray(stripped.to_numpy(zero_copy_only=False), dtype=object)
+    return objects_of(stripped)
 
 
 def _repeated(ids: Strings) -> npt.NDArray[np.bool_]:
@@ -314,19 +315,19 @@ def _floats(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], npt.NDArr
     import pyarrow.compute as pc
 
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        numbers = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        numbers = floats_of(column.cast(pa.float64(), safe=False))
         return numbers, np.isnan(numbers)
     try:
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null("")
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null(arrow_scalar("", pa.string()))
     except pa.ArrowException:
         return np.full(len(column), np.nan), np.zeros(len(column), dtype=np.bool_)
-    blank = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(sorted(NO_SCORE)))
+    blank = pc.is_in(pc.utf8_lower(texts), value_set=arrow_array(sorted(NO_SCORE), pa.string()))
     try:
-        plain = pc.if_else(blank, pa.scalar(None, pa.string()), texts)
-        numbers = np.array(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        plain = pc.if_else(blank, arrow_scalar(None, pa.string()), texts)
+        numbers = floats_of(plain.cast(pa.float64()))
     except pa.ArrowException:
         numbers = np.array([_float(text) for text in texts.to_pylist()])
-    return numbers, np.array(blank.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return numbers, objects_of(blank).astype(np.bool_)
 
 
 def _float(text: str | None) -> float:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..core.arrow import arrow_array
 from ..core.errors import ScoreError, first_line
 from ..core.files import replacing
 from ..core.parsing import Refused, parse_json, read_table
@@ -55,7 +56,7 @@ def write_columns(
     import pyarrow.parquet as pq
 
     kinds = {name: arrow_type(types[name]) for name in columns}
-    arrays = [pa.array(values, kinds[name]) for name, values in columns.items()]
+    arrays = [arrow_array(values, kinds[name]) for name, values in columns.items()]
     metadata = {KEY: json.dumps(dict(key or {}), sort_keys=True).encode()}
     table = pa.Table.from_arrays(arrays, schema=pa.schema(list(kinds.items()), metadata=metadata))
     with replacing(path) as temporary, temporary.open("wb") as file:

@@ -26,6 +26,7 @@ def command(words: Sequence[object], log: Path, threads: int = 1) -> None:
     """Run m2f2bench on so many threads; its output goes to `log`. Ends the benchmark if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, the package is compiled anew by every process
     with log.open("a") as file:
         line = [sys.executable, "-m", "m2f2bench", *map(str, words)]
         done = subprocess.run(line, env=environment, stdout=file, stderr=subprocess.STDOUT)

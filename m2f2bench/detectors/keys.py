@@ -127,8 +127,14 @@ def device_name(detector: Detector) -> str:
         tensors = [one for one in held if isinstance(one, torch.Tensor)]
         tensors += [tensor for one in held if isinstance(one, torch.nn.Module) for tensor in one.parameters()]
         device = next((tensor.device for tensor in tensors), "cpu")
+    return device_title(device)
+
+
+def device_title(device: Any) -> str:
+    """Return a torch device's kind, and of a GPU its model too (`cuda: NVIDIA H100`)."""
     kind = str(device).partition(":")[0]
-    if kind == "cuda" and torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if kind == "cuda" and torch is not None and torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name(device)}"
     return kind
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from ..cards.models import DatasetCard, DetectorCard, read_card
 from ..cards.registry import is_file_reference
 from ..core.arguments import checked
+from ..core.cores import processor_name, usable_cores
 from ..core.errors import DetectorError
 from ..core.files import replacing, write_json, write_text
 from ..core.identity import UNKNOWN, identify
@@ -26,6 +28,7 @@ from ..datasets.dataset import Dataset
 from ..datasets.landmarks import Landmarks
 from ..datasets.scenes import announce
 from ..detectors.base import Trainable, file_fingerprint, trained_weights
+from ..detectors.keys import device_title
 from ..faces.crops import CropCard
 from ..faces.find import DEFAULT as FINDER
 from ..faces.find import FaceFinder
@@ -257,6 +260,7 @@ def _write(planned: _Planned, report: FitReport) -> None:
         "curves": report.curves,
         "notes": report.notes,
         **_stage_record(job),
+        "machine": _machine(job.device),
         "versions": versions(),
         "commit": commit(),
     }
@@ -266,6 +270,18 @@ def _write(planned: _Planned, report: FitReport) -> None:
     source.write(out)
     write_text(out / CARD, yaml.safe_dump(content, sort_keys=False, width=110))
     write_json(out / RECORD, record)  # last: its presence means that the training is finished
+
+
+def _machine(device: str) -> dict[str, Any]:
+    """Return what a training ran on, which decides how its sums are rounded."""
+    found = {"processor": processor_name(), "cores": usable_cores()}
+    if (torch := sys.modules.get("torch")) is None:
+        return found
+    from ..training.device import pick_device
+
+    chosen = pick_device(device)
+    idle = chosen.type == "cuda" and not torch.cuda.is_initialized()  # a method without a network
+    return {"device": "cpu" if idle else device_title(chosen), **found, "threads": torch.get_num_threads()}
 
 
 def _stage_record(job: TrainingJob) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from m2f2bench.core import cores
-from m2f2bench.core.cores import usable_cores
+from m2f2bench.core.cores import processor_name, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,24 @@ def test_a_job_has_those_that_its_scheduler_gave_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx2\n\nmodel name\t: other\n", "AMD EPYC (AVX2)"),
+        ("model name : Xeon: 2 GHz\nflags : avx2 avx512f avx512_bf16\n", "Xeon: 2 GHz (AVX-512)"),
+        ("model name : Xeon\nflags : amx_bf16 avx2 avx512f\n", "Xeon (AMX)"),
+        ("model name : K6\nflags : mmx\n", "K6"),
+        ("BogoMIPS : 50.00\nFeatures : fp asimd\n", "of the platform"),
+        (None, "of the platform"),
+    ],
+)
+def test_a_processor_has_its_name_and_widest_vectors(
+    said: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "processor", lambda: "of the platform")
+    if said is not None:
+        (tmp_path / "cpuinfo").write_text(said)
+    assert processor_name() == expected

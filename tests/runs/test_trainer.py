@@ -17,6 +17,7 @@ import pytest
 
 import m2f2bench
 from m2f2bench.cards.settings import TrainingSettings
+from m2f2bench.core.cores import processor_name, usable_cores
 from m2f2bench.core.errors import DataError, FrameError
 from m2f2bench.core.locks import LOCK
 from m2f2bench.core.records import Frame
@@ -72,6 +73,7 @@ def test_a_trained_detector_is_a_card_with_a_record(cli, one_line, cards: Path, 
     assert record["dataset"] == "faces" and record["seed"] == 0 and len(record["data_fingerprint"]) == 16
     assert record["n_train"]["identities"] == 6 and record["n_val"]["identities"] == 3
     assert record["versions"]["scikit-learn"] and "val_auc" in record
+    assert record["machine"]["processor"] == processor_name() and record["machine"]["cores"] == usable_cores()
     described = cli("describe", out / "card.yaml").out
     assert "training_datasets:\n- faces\n" in described
     ran = cli("run", "-d", out, "-s", "faces", "--cards", cards, "--out", tmp_path / "r", "--json")
@@ -209,6 +211,7 @@ def test_a_training_killed_through_the_command_line_ends_the_same(cards: Path, w
     assert weights[0] == weights[1]
     records = [json.loads((folder / "training.json").read_text()) for folder in (whole, out)]
     assert records[0]["curves"] == records[1]["curves"] and records[0]["identity"] == records[1]["identity"]
+    assert records[0]["machine"] == records[1]["machine"] and records[0]["machine"]["device"] == "cpu"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from m2f2bench.cards.models import read_card, validate
 from m2f2bench.core.errors import CardError, DataError, FrameError
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.datasets.sheet import contact_sheet
-from m2f2bench.datasets.synthetic import h264, manipulations
+from m2f2bench.datasets.synthetic import faces, h264, manipulations
 from m2f2bench.datasets.synthetic.adapter import SyntheticAdapter
 from m2f2bench.datasets.synthetic.canvas import FIELD
 from m2f2bench.datasets.synthetic.draw import SyntheticOptions, compress
@@ -221,6 +221,15 @@ def test_released_questions_state_the_label(raw: SyntheticAdapter) -> None:
     for q in raw.questions("test", "released"):
         assert re.findall(r"\b(real|fake)\b", q.text) == ["fake" if q.label else "real"]
         assert q.kind == "released" and not re.search(r"\b(real|fake)\b", " ".join(q.references))
+
+
+def test_questions_need_no_textures(raw: SyntheticAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps of skin and hair take most of the time in which a face is drawn, and no question is about them."""
+    asked = raw.questions("test", "blind"), raw.questions("test", "released")  # all faces are drawn by now
+    faces.draw_face.cache_clear()
+    faces.draw_features.cache_clear()
+    monkeypatch.setattr(faces, "_textures", lambda *given: pytest.fail("textures are drawn"))
+    assert (raw.questions("test", "blind"), raw.questions("test", "released")) == asked
 
 
 def test_a_person_is_described_by_the_face_that_was_drawn() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ...core.parsing import read_yaml
 from ...core.records import FAKE, ORIGINAL, REAL, Question
 from .draw import SyntheticOptions, plan
-from .faces import Face, draw_face, stream
+from .faces import Face, draw_features, stream
 from .render import REGIONS, touched
 
 KINDS = ("blind", "released", "judge")
@@ -90,7 +90,7 @@ def ask(options: SyntheticOptions, split: str, kind: str, notes: dict[str, dict[
     """
     questions = []
     for video in plan(options, split):
-        face = draw_face(options.seed, video.target)
+        face = draw_features(options.seed, video.target)
         frame = asked_frame(options, video.name)
         forged = () if video.method == ORIGINAL else touched(notes[video.name]["regions"])
         for region in REGIONS:

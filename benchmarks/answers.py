@@ -5,7 +5,7 @@ the questions of the synthetic dataset (both come as packages). One question at 
 for each, and transformers' own `generate` with its cache, greedy, with the same end tokens, stop texts and limit. Both
 sides have the same detector, LLM and machine. Asked of ours: at least 7 times as many answers a second on two cores.
 About ten minutes there; `--images 8` takes two. `--detector FOLDER` takes a trained explainer. With `--precision bf16`
-a close decision may fall otherwise, so that fewer texts are equal.
+a close decision may fall otherwise, so that fewer texts are equal. `--compile` compiles our LLM's steps.
 
 `--sweep` instead writes answers with batches of 1 to 64 from one LLM and random image tokens, and prints answers a
 second and the peak of the GPU's memory: `--llm config:7b --sweep` on a GPU builds a Llama of 7B's size from its
@@ -59,7 +59,7 @@ class Numbers:
         return " ".join(map(str, ids))
 
 
-def untrained(folder: Path, llm: str, tokens: int) -> Path:
+def untrained(folder: Path, llm: str, tokens: int, compiled: bool) -> Path:
     """The small explainer with random weights and projectors, as training would leave it."""
     from m2f2bench.core.tensors import write_tensors
     from m2f2bench.detectors.m2f2det.detector import build
@@ -78,7 +78,7 @@ def untrained(folder: Path, llm: str, tokens: int) -> Path:
     tensors = {**network.state_dict(), **{PREFIX + name: value for name, value in projectors.state_dict().items()}}
     write_tensors(folder / "model.safetensors", tensors)
     told = explainer.model_dump(mode="json") | {"stage": "align", "llm": {"name": llm}}
-    told["generation"]["max_new_tokens"] = tokens
+    told["generation"] |= {"max_new_tokens": tokens, "compile": compiled}
     content = {
         "name": "untrained",
         "backend": card.backend,
@@ -152,7 +152,7 @@ def against(options: argparse.Namespace) -> list[dict[str, object]]:
     torch.manual_seed(0)
     pairs = asked(options.images)
     with tempfile.TemporaryDirectory() as place:
-        folder = options.detector or untrained(Path(place), options.llm, options.tokens)
+        folder = options.detector or untrained(Path(place), options.llm, options.tokens, options.compile)
         explainer: Any = m2f2bench.load_detector(str(folder), device=options.device)
         if options.precision:
             explainer.compute_in(options.precision)
@@ -218,7 +218,7 @@ def sweep(options: argparse.Namespace) -> list[dict[str, object]]:
         if device == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        settings = GenerationSettings(max_new_tokens=options.tokens, batch_size=size)
+        settings = GenerationSettings(max_new_tokens=options.tokens, batch_size=size, compile=options.compile)
         generator = Generator(language, settings, frozenset())
         wanted = prompts(max(1, min(16, size)))
         generator.answer(wanted[:1], slots)
@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=sized(48, 3), help="most new tokens; of an untrained explainer")
     parser.add_argument("--detector", default="", help="a trained explainer's folder")
     parser.add_argument("--precision", default="", help="of detector and LLM on both sides, in place of fp32")
+    parser.add_argument("--compile", action="store_true", help="generation.compile of ours, of an untrained explainer")
     parser.add_argument("--llm", default="offline:smollm2-135m-instruct")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sweep", action="store_true")

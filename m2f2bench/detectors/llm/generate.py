@@ -24,7 +24,9 @@ import torch
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError
 from ...core.hearing import is_heard, tell
+from ...training.device import check_compiling
 from .cache import Batch, Request, Row, Ways, spread, study
+from .fixed import FixedBatch, fits, room_for
 from .prompt import embed, spread_length
 from .sampling import GenerationSettings, next_tokens
 from .shared import held_apart, share
@@ -68,6 +70,7 @@ class Generator(Writer):
         super().__init__(language, settings, ends, stops)
         self.rows = settings.batch_size
         """Most answers decoded together; halved when the device runs out of memory."""
+        self._fixed: FixedBatch | None = None
 
     @exact_fp32()
     @torch.inference_mode()
@@ -104,6 +107,18 @@ class Generator(Writer):
         """Whether what prompts begin with is held once for all rows about an image."""
         return self.ways.joins and share(self.language.model)
 
+    @cached_property
+    def compiled(self) -> bool:
+        """Whether steps are compiled, as the settings ask. Raises DetectorError if torch cannot compile here."""
+        if not self.settings.compile:
+            return False
+        model = self.language.model
+        check_compiling(model.get_input_embeddings().weight.device)
+        if self.ways.joins and fits(model, self.ways.last):
+            return True
+        log.warning("%s: generation.compile needs full attention by transformers' own code: not compiled", self.where)
+        return False
+
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""
         images = self._images(rows)
@@ -111,6 +126,7 @@ class Generator(Writer):
             self._group([row for row in rows if row.request.image in images], images, count, slots)
             return [row for row in rows if not row.done]
         # Outside this block, nothing holds the failed pass's tensors.
+        self._fixed = None
         left = [row for row in rows if not row.done]
         for row in left:
             row.restart()
@@ -151,6 +167,9 @@ class Generator(Writer):
             _, cache = self._forward(None, None, None, inputs_embeds=inputs)
             read = _Read(count, inputs.shape[1], cache, own)
         rows = sorted(rows, key=lambda row: row.length)
+        if self.compiled and read.length:
+            self._write_fixed(rows, read)
+            return
         if self.ways.joins and read.length:
             self._write(rows[: self.rows], rows[self.rows :], read)
             return
@@ -190,6 +209,23 @@ class Generator(Writer):
                 batch.keep(left)
             self._step(batch)
 
+    def _write_fixed(self, rows: list[Row], read: _Read) -> None:
+        """The same with steps that are compiled; see `fixed`."""
+        room, fixed = room_for(rows), self._fixed
+        if fixed is not None:
+            fixed.clear()  # an error may have left some
+        while rows or (fixed is not None and any(fixed.rows)):
+            free = self.rows if fixed is None else len(fixed.free())
+            if rows and 4 * free >= self.rows:
+                batch, rows = self._begin(rows[:free], read), rows[free:]
+                if fixed is None or len(fixed.rows) != self.rows or fixed.room < room:
+                    fixed = self._fixed = FixedBatch(self.language.model, batch.cache, self.rows, room, self.ways.last)
+                fixed.put(batch)
+                continue
+            assert fixed is not None
+            self._take(*fixed.step())
+            fixed.leave()
+
     def _begin(self, rows: list[Row], read: _Read) -> Batch:
         """Read the rest of the rows' prompts, and write each row's first token."""
         ways = self.ways
@@ -199,7 +235,7 @@ class Generator(Writer):
         if cache is not None:
             places = {image: place for place, image in enumerate(read.slots)}
             images = [places[row.request.image] for row in rows]
-            apart = whole and self.apart
+            apart = whole and not self.compiled and self.apart
             cache = held_apart(cache, images, room) if apart else spread(cache, images, room, whole)
         inputs, mask = self._rest(rows, read, most)
         visible = positions = None

@@ -65,10 +65,19 @@ class GenerationSettings(EngineSettings):
     """Texts that end an answer, in addition to the prompt style's own; they are not part of it."""
     may_repeat: bool = True
     """False: an answer ends before a sentence that it has already said, as an LLM in a loop says it."""
+    compile: bool = False
+    """Whether the LLM's steps are compiled by `torch.compile`, which takes a minute: answers differ by rounding."""
+
+    @model_validator(mode="after")
+    def _compiled(self) -> GenerationSettings:
+        if self.compile and self.engine != "transformers":
+            raise ValueError("generation.compile is for the engine transformers: remove one of the two")
+        return self
 
     def undecided(self) -> dict[str, Any]:
         """See `EngineSettings.undecided`."""
-        return super().undecided() | ({"may_repeat": True} if self.may_repeat else {})
+        plain = {"may_repeat": self.may_repeat, "compile": not self.compile}
+        return super().undecided() | {name: True for name, default in plain.items() if default}
 
 
 def answer_seed(seed: int, image: Image, question: str) -> int:

@@ -79,7 +79,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         explainer.explainer, explainer.place, explainer.verdict_by = options, card.folder, options.verdict_by
         explainer.projectors = projectors.eval().requires_grad_(False).to(explainer.device)
         clip = "clip-bf16+" if card.options.get("clip_precision") == "bf16" else ""
-        engine = "-vllm" if options.generation.engine == "vllm" else ""
+        engine = "-vllm" if options.generation.engine == "vllm" else "-compiled" if options.generation.compile else ""
         explainer.parts = f"{clip}llm-{options.llm.quantise or explainer.llm_precision}{engine}"
         explainer.precision = explainer.parts
         explainer.seed = options.generation.seed if options.generation.temperature else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load, save_file
 from toy_explainer import card_file, detector_folder, stages
 from toy_llm import tiny_llm
@@ -124,6 +125,28 @@ def test_an_image_is_encoded_once_for_all_its_questions(folder: Path) -> None:
     one.model.judge_with_patches = lambda pixels: (seen.append(len(pixels)), judge(pixels))[1]  # type: ignore[assignment, operator]
     one.explain(*pairs(pictures(3)))
     assert seen == [3]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_card_compiles_its_llm(
+    merged: bool, trained: dict[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By one word on the card, of a merged LLM and of one with adapters; torch.compile itself is called elsewhere."""
+    compiled: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch, "compile", lambda function, **how: (compiled.append(how), function)[1])
+    own = explainer(folder if merged else trained["tune"])
+    place = Path(shutil.copytree(own.place, own.place.with_name(f"{own.place.name}-compiled")))
+    card = yaml.safe_load((place / "card.yaml").read_text())
+    card["options"]["explainer"].setdefault("generation", {})["compile"] = True
+    (place / "card.yaml").write_text(yaml.safe_dump(card))
+    other = explainer(place)
+    images, questions = pairs(pictures(3))
+    assert [one.text for one in own.explain(images, questions)] == [
+        one.text for one in other.explain(images, questions)
+    ]
+    assert (own.precision, other.precision) == ("llm-fp32", "llm-fp32-compiled")
+    assert own.fingerprint() != other.fingerprint()
+    assert {"dynamic": False, "mode": None} in compiled
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ def packed(pictures: Sequence[npt.NDArray[np.uint8]]) -> Whole | None:
 def resized(whole: Whole, settings: InputSettings, device: torch.device) -> torch.Tensor:
     """Return the pictures as `detectors.network.resize` does, on a device: uint8 [n, S, S, 3].
 
-    The filters and the rounding are Pillow's: values are at most one level apart, and nearly all the same.
+    The filters and the rounding are Pillow's: nearly all values are the same, and the others one level apart, or two
+    where both passes meet a half.
     """
     pixels = whole.pixels.to(device, non_blocking=True)
     made, begin = [], 0

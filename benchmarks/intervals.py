@@ -84,14 +84,15 @@ def ratio() -> dict[str, float]:
 
 
 def command_line(folder: Path) -> dict[str, float]:
-    """Wall and processor seconds of `m2f2bench score` on a million rows: ids, labels, scores, videos, four methods."""
+    """Wall and processor seconds of `m2f2bench score` on a million rows: ids, labels, scores, videos, four methods, a person each
+    video."""
     label, score, video = draw(MILLION)
     path = folder / "rows.csv"
     methods = ["original", "swap", "original", "warp", "original", "blend", "original", "render"]
     with path.open("w") as file:
-        file.write("id,label,score,video,method\n")
+        file.write("id,label,score,video,method,identity\n")
         for i, (y, s, v) in enumerate(zip(label.tolist(), score.tolist(), video.tolist(), strict=True)):
-            file.write(f"f{i:07d},{y},{s!r},v{v},{methods[v % 8]}\n")
+            file.write(f"f{i:07d},{y},{s!r},v{v},{methods[v % 8]},p{v}\n")
     return scored(path)
 
 

@@ -37,7 +37,8 @@ def debiased_calibration_error(g: Tally) -> Floats:
     total = both.sum(axis=0)
     place = np.cumsum(both, axis=0) - both / 2.0  # the middle of each level among all units
     bins = np.minimum((BINS * place / np.maximum(total, 1e-9)).astype(np.int64), BINS - 1)
-    starts = np.array([(bins < k).sum(axis=0) for k in range(BINS + 1)])  # ascending, since levels are in order
+    # Levels are in order, so that bins are, too.
+    starts = np.stack([np.searchsorted(own, np.arange(BINS + 1)) for own in bins.T], axis=1)
 
     def by_bin(values: Floats) -> Floats:
         sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])

@@ -84,8 +84,7 @@ def ratio() -> dict[str, float]:
 
 
 def command_line(folder: Path) -> dict[str, float]:
-    """Wall and processor seconds of `m2f2bench score` on a million rows: ids, labels, scores, videos, four methods, a person each
-    video."""
+    """Wall and processor seconds of `m2f2bench score` on a million rows: labels, scores, videos, methods, people."""
     label, score, video = draw(MILLION)
     path = folder / "rows.csv"
     methods = ["original", "swap", "original", "warp", "original", "blend", "original", "render"]

@@ -226,7 +226,7 @@ class TrainingSettings(Settings):
     none. They decide nothing of what is learned."""
     resize: Literal["workers", "device"] = "workers"
     """Pictures are resized to the network's input by the processes that read them, as when judging, or by the device,
-    with the same filter up to rounding: nearly all values are the same, the others a level apart, in rare cases two."""
+    with the same arithmetic."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
     """Also write a checkpoint each time after this many steps, not only after each epoch."""
     augmentation: AugmentationSettings = AugmentationSettings()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
 
 from ..cards.settings import InputSettings
+from ..core.arrays import Floats
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 FILTERS = ("bilinear", "bicubic")
-"""Interpolations that torch has, too."""
+"""Interpolations that are computed on a device."""
+BITS = 22
+"""Pillow's weights are whole multiples of 2 ** -BITS, so that a sum of levels is a whole number below 2 ** 31."""
 
 
 class Whole(NamedTuple):
@@ -38,8 +42,7 @@ def packed(pictures: Sequence[npt.NDArray[np.uint8]]) -> Whole | None:
 def resized(whole: Whole, settings: InputSettings, device: torch.device) -> torch.Tensor:
     """Return the pictures as `detectors.network.resize` does, on a device: uint8 [n, S, S, 3].
 
-    The filters and the rounding are Pillow's: nearly all values are the same, and the others one level apart, or two
-    where both passes meet a half.
+    The arithmetic is Pillow's, in whole numbers, so that every value is the same on every device.
     """
     pixels = whole.pixels.to(device, non_blocking=True)
     made, begin = [], 0
@@ -54,11 +57,54 @@ def _resized(picture: torch.Tensor, settings: InputSettings) -> torch.Tensor:
     size = settings.size
     shape = settings.scaled(*picture.shape[:2])
     if shape != tuple(picture.shape[:2]):
-        planes = picture.permute(2, 0, 1)[None].float()
-        for step in ((len(picture), shape[1]), shape):  # as Pillow: rows first, and whole levels, halves up, between
-            made = interpolate(planes, step, mode=settings.interpolation, align_corners=False, antialias=True)
-            planes = made.add_(0.5).floor_().clamp_(0, 255)
-        picture = planes[0].to(torch.uint8).permute(1, 2, 0)
+        planes = picture.permute(2, 0, 1).int()
+        planes = _along(planes, shape[1], settings.interpolation)  # as Pillow: rows first, and whole levels between
+        planes = _along(planes.mT, shape[0], settings.interpolation).mT
+        picture = planes.to(torch.uint8).permute(1, 2, 0)
     top, left = ((side - size) // 2 for side in shape)
     low, right = (side - size - first for side, first in zip(shape, (top, left), strict=True))
     return pad(picture, (0, 0, -left, -right, -top, -low))  # what sticks out is cut off, what lacks is black
+
+
+def _along(values: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
+    """Return levels, int32 [..., n], resized along their last dimension to [..., size]."""
+    if values.shape[-1] == size:
+        return values
+    places, weights = (torch.from_numpy(one).to(values.device) for one in _taps(values.shape[-1], size, interpolation))
+    found = values.new_full((*values.shape[:-1], size), 1 << (BITS - 1))  # a half
+    for place, weight in zip(places, weights, strict=True):
+        found += values[..., place] * weight
+    return (found >> BITS).clamp_(0, 255)
+
+
+@lru_cache(maxsize=256)
+def _taps(before: int, after: int, interpolation: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Return the places that each new value is a sum of, and their weights in units of 2 ** -BITS, [taps, after] each.
+
+    They are those of Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` (src/libImaging/Resample.c), bit by bit.
+    """
+    support, curve = CURVES[interpolation]
+    scale = before / after
+    wide = max(scale, 1.0)
+    centre = (np.arange(after) + 0.5) * scale
+    first = np.maximum(centre - support * wide + 0.5, 0.0).astype(np.int64)
+    end = np.minimum((centre + support * wide + 0.5).astype(np.int64), before)
+    places = first + np.arange((end - first).max())[:, None]
+    weights = np.where(places < end, curve(np.abs((places - centre + 0.5) * (1.0 / wide))), 0.0)
+    weights /= np.cumsum(weights, axis=0)[-1]  # in order, as Pillow adds them
+    whole = np.trunc(weights * (1 << BITS) + np.copysign(0.5, weights)).astype(np.int32)
+    return np.minimum(places, before - 1), whole
+
+
+def _linear(x: Floats) -> Floats:
+    return np.maximum(1.0 - x, 0.0)
+
+
+def _cubic(x: Floats) -> Floats:
+    """Keys' cubic convolution (1981) with a = -0.5."""
+    near, far = ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1.0, (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+CURVES: dict[str, tuple[float, Callable[[Floats], Floats]]] = {"bilinear": (1.0, _linear), "bicubic": (2.0, _cubic)}
+"""Pillow's filters: their half width, and their weight at a distance."""

@@ -40,8 +40,8 @@ class Ways:
 
 def study(model: Any, where: str) -> Ways:
     """Return what an LLM's cache allows, from its forward pass over one token. Raises DetectorError without a cache."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's wrapper
-    takes = inspect.signature(inner.forward).parameters
+    bare = inner(model)
+    takes = inspect.signature(bare.forward).parameters
     device = model.get_input_embeddings().weight.device
     with torch.inference_mode():
         found = model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=device), use_cache=True)
@@ -55,9 +55,26 @@ def study(model: Any, where: str) -> Ways:
         joins=shares and positions and min(windows) == sys.maxsize,
         positions=positions,
         window=min(windows),
-        stable=_stable(inner.config.get_text_config()),
+        stable=_stable(bare.config.get_text_config()),
         last={"logits_to_keep": 1} if "logits_to_keep" in takes else {},
     )
+
+
+def inner(model: Any) -> Any:
+    """Return an LLM without peft's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def probe(model: Any) -> torch.Tensor:
+    """Return four words, int64 [1, 4] on the LLM's device, for a trial."""
+    table = model.get_input_embeddings().weight
+    return torch.arange(1, 5, device=table.device)[None] % len(table)
+
+
+def agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether logits are the same to 1% of the largest, or to 5% where the LLM rounds to 16 bits."""
+    apart = 0.01 if one.dtype == torch.float32 else 0.05
+    return bool((one - other).abs().max() <= apart * one.abs().max())
 
 
 def _window(layer: Any) -> int:

@@ -113,11 +113,11 @@ class Generator(Writer):
         if not self.settings.compile:
             return False
         model = self.language.model
+        if not self.ways.joins or not fits(model, self.ways.last):
+            log.warning("%s: generation.compile needs full attention by transformers: not compiled", self.where)
+            return False
         check_compiling(model.get_input_embeddings().weight.device)
-        if self.ways.joins and fits(model, self.ways.last):
-            return True
-        log.warning("%s: generation.compile needs full attention by transformers' own code: not compiled", self.where)
-        return False
+        return True
 
     def _some(self, rows: list[Row], count: int, slots: Slots) -> list[Row]:
         """Write answers about as many images as fit in memory; return the remaining rows."""

@@ -66,7 +66,7 @@ class GenerationSettings(EngineSettings):
     may_repeat: bool = True
     """False: an answer ends before a sentence that it has already said, as an LLM in a loop says it."""
     compile: bool = False
-    """Whether the LLM's steps are compiled by `torch.compile`, which takes a minute: answers differ by rounding."""
+    """Whether the LLM's steps are compiled by `torch.compile`, before the first answers: they differ by rounding."""
 
     @model_validator(mode="after")
     def _compiled(self) -> GenerationSettings:

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .cache import RoomyLayer
+from .cache import RoomyLayer, agree, inner, probe
 
 NAME, MARK = "m2f2bench", "m2f2bench_beginning"
 """Of the attention for transformers, and of the attribute of keys that tells it where their beginning is."""
@@ -146,10 +146,9 @@ def _places(images: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor
 def share(model: Any) -> bool:
     """Let an LLM read beginnings that are held apart, if it can; return whether it can.
 
-    It must leave attention to transformers' own function, and give the same logits as with one long row: to 1% of the
-    largest, or to 5% where it rounds to 16 bits.
+    It must leave attention to transformers' own function, and give the same logits as with one long row, see `agree`.
     """
-    config = (model.get_base_model() if hasattr(model, "get_base_model") else model).config  # of peft's wrapper
+    config = inner(model).config
     if getattr(config, "_attn_implementation", None) not in ("sdpa", NAME):
         return False
     before, config._attn_implementation = config._attn_implementation, NAME
@@ -163,11 +162,9 @@ def share(model: Any) -> bool:
 
 
 def _same(model: Any) -> bool:
-    device = model.get_input_embeddings().weight.device
-    words = torch.arange(1, 5, device=device)[None] % model.get_input_embeddings().weight.shape[0]
+    words = probe(model)
     with torch.inference_mode():
         long = model(input_ids=words, use_cache=False).logits[:, 2:]
         read = model(input_ids=words[:, :2], use_cache=True).past_key_values
         some = model(input_ids=words[:, 2:], past_key_values=held_apart(read, [0], 2), use_cache=True).logits
-    apart = 0.01 if long.dtype == torch.float32 else 0.05
-    return bool((long - some).abs().max() <= apart * long.abs().max())
+    return agree(long, some)

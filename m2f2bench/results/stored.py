@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from ..cards.folders import DETECTION, HEATMAPS
 from ..cards.models import Card
 from ..core.arrays import Floats
+from ..core.arrow import arrow_array, floats_of
 from ..core.errors import DataError, ScoreError, first_line
 from ..core.files import replacing
 from ..core.parsing import Refused, read_json, read_table
@@ -175,7 +174,7 @@ def write_draws(path: Path, drawn: Mapping[Group, Mapping[str, Floats]]) -> None
     import pyarrow.parquet as pq
 
     columns = {
-        f"{group.field} {group.name}|{name}": values
+        f"{group.field} {group.name}|{name}": arrow_array(values.tolist(), pa.float64())
         for group, found in drawn.items()
         if group.field in FIELDS
         for name, values in found.items()
@@ -186,6 +185,8 @@ def write_draws(path: Path, drawn: Mapping[Group, Mapping[str, Floats]]) -> None
 
 def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
     """Read what `write_draws` wrote. Raises ScoreError in one line."""
+    import pyarrow as pa
+
     try:
         table = read_table(path)
     except Refused as error:
@@ -198,7 +199,7 @@ def read_draws(path: Path) -> dict[Group, dict[str, Floats]]:
         field, _, title = group.partition(" ")
         try:
             own = found.setdefault(Group(field, title), {})
-            own[name] = np.asarray(table.column(column).to_numpy(), dtype=np.float64)
-        except (TypeError, ValueError):
+            own[name] = floats_of(table.column(column).cast(pa.float64()))
+        except pa.ArrowException:
             raise ScoreError(f"'{path}' does not hold resamples: its column '{column}' is not numeric") from None
     return found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,11 +70,13 @@ class Rows(Columns):
 
     def ordered(self) -> Rows:
         """Return the rows sorted by frame id (by code points), so that nothing depends on their order."""
+        if (self.frame[:-1] <= self.frame[1:]).all():  # Python compares by code points, too
+            return self
         import pyarrow as pa
         import pyarrow.compute as pc
 
         order = np.from_dlpack(pc.sort_indices(arrow_array(self.frame.tolist(), pa.string()))).astype(np.int64)
-        return self if (order == np.arange(len(order))).all() else self.only(order)
+        return self.only(order)
 
 
 class People(NamedTuple):
@@ -130,6 +132,8 @@ class Units:
     def _places(self) -> dict[str, npt.NDArray[np.int64]]:
         """The numbers of each manipulation's fakes: there may be thousands of manipulations."""
         fakes, found = self.of(), dict[str, list[int]]()
+        if len(self.methods) == 1:
+            return {self.methods[0]: fakes}
         for number, name in zip(fakes.tolist(), self.method[fakes].tolist(), strict=True):
             found.setdefault(name, []).append(number)
         return {name: np.array(numbers, dtype=np.int64) for name, numbers in found.items()}
@@ -138,6 +142,11 @@ class Units:
     def independent(self) -> bool:
         """Whether no cluster holds two units."""
         return len(self.cluster) == 0 or int(np.bincount(self.cluster).max()) <= 1
+
+    @cached_property
+    def known(self) -> dict[tuple[str, str], Any]:
+        """What was computed of these units, by what and of which group; see `metrics.detection.clusters.remembered`."""
+        return {}
 
     @cached_property
     def reals_held(self) -> npt.NDArray[np.int64]:

@@ -90,12 +90,20 @@ def clusters(rows: Rows | Answers, wanted: str, crossed: bool = False) -> tuple[
     videos = _codes(rows.video, rows.method)
     if wanted == "video" or not (rows.identity != "").any():
         return videos, "video" if int(videos.max(initial=-1)) + 1 < len(rows) else "frame"
-    people = connected(videos.tolist(), [split_people(text) for text in rows.identity.tolist()])
+    people = _connected(videos, rows.identity)
     sizes = np.bincount(people)
     if len(sizes) < FEWEST_CLUSTERS or sizes.max() > len(rows) / 2:
         found = _sets(videos, rows.identity) if crossed else None
         return (videos, "video") if found is None else (found, CROSSED)
     return people, "identity"
+
+
+def _connected(videos: Codes, identity: Strings) -> Codes:
+    """Return `connected`'s components [N] from one row of each video and its people: most rows repeat another."""
+    codes, texts = factorize(identity)
+    pairs, _ = factorize((videos * len(texts) + codes).tolist())
+    first = first_rows(pairs)
+    return connected(videos[first].tolist(), [split_people(texts[code]) for code in codes[first].tolist()])[pairs]
 
 
 def _sets(videos: Codes, identity: Strings) -> Codes | None:

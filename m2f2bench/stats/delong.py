@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Floats
+from ..core.arrays import Codes, Floats
 from ..core.records import FAKE, REAL
 
 
@@ -30,15 +30,17 @@ class Placements(NamedTuple):
 
 def placements(real: Floats, fake: Floats) -> Placements:
     """Return the placements of scores [n] of reals and [m] of fakes, in the given order; n and m are at least 1."""
-    return Placements(_share_below(fake, real), 1.0 - _share_below(real, fake))
+    orders = np.argsort(real), np.argsort(fake)
+    ordered = real[orders[0]], fake[orders[1]]  # sorted keys: the search reads memory in order
+    below = _share_below(ordered[1], ordered[0], orders[1])
+    return Placements(below, 1.0 - _share_below(ordered[0], ordered[1], orders[0]))
 
 
-def _share_below(of: Floats, among: Floats) -> Floats:
-    order = np.argsort(of)
-    ordered, others = of[order], np.sort(among)  # sorted keys: the search reads memory in order
-    twice = np.searchsorted(others, ordered, "left") + np.searchsorted(others, ordered, "right")
+def _share_below(of: Floats, among: Floats, order: Codes) -> Floats:
+    """Return the share of one class's scores below each of the other's, both sorted, in the order before sorting."""
+    twice = np.searchsorted(among, of, "left") + np.searchsorted(among, of, "right")
     out = np.empty(len(of))
-    out[order] = twice / (2.0 * len(others))
+    out[order] = twice / (2.0 * len(among))
     return out
 
 

@@ -83,6 +83,8 @@ def mean_of(values: Floats, ends: tuple[float, float] | None = (0.0, 1.0)) -> Su
 
 def ratio(above: Floats, below: Floats) -> Floats:
     """Return above / below, two arrays that broadcast; NaN where `below` is not positive."""
+    if np.all(np.asarray(below) > 0.0):  # a division without a mask takes a third of the time
+        return np.asarray(np.divide(above, below))
     out = np.full(np.broadcast_shapes(np.shape(above), np.shape(below)), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) > 0.0)
     return out

@@ -167,3 +167,38 @@ def test_as_many_false_positives_as_the_rate_allows() -> None:
     assert found["tpr_at_fpr01"].value == 1 / 7, "two reals stand above the first, three above the second"
     assert found["tpr_at_fpr1"].value == 4 / 7
     assert found["tpr_at_fpr1"].ci is None and found["tpr_at_fpr1"].reason is None
+
+
+@given(st.integers(1, 40).flatmap(lambda t: st.tuples(st.just(t), st.lists(st.integers(0, t), min_size=6, max_size=6))))
+def test_fewest_steps_are_those_of_a_look_at_all(drawn: tuple[int, list[int]]) -> None:
+    most, wanted = drawn[0], np.array(drawn[1]).reshape(2, 3)
+    found = curves.fewest(lambda steps: steps >= wanted, most, (2, 3))
+    assert (found == wanted).all(), "where none are enough they are all"
+    assert (curves.fewest(lambda steps: steps >= wanted[0], most, (3,)) == wanted[0]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]))
+def test_places_of_the_curve_are_those_of_all_levels(seed: int, levels: int, most: float) -> None:
+    """Search by halving, and the partial area of some levels, against the definitions over all levels; equal."""
+    rng = np.random.default_rng(seed)
+    real, fake = rng.integers(0, 4, (2, levels, 5)).astype(float)
+    real[:, 3], fake[:, 4] = 0.0, 0.0
+    c = curves.curve(real, fake)
+    allowed = most * c.n_real * (1.0 + 1e-12)
+    assert (curves.within(c, most) == (c.fp <= allowed).sum(axis=0)).all()
+    both = (c.n_real > 0) & (c.n_fake > 0)
+    with np.errstate(invalid="ignore"):
+        gap = 1.0 - c.tp / c.n_fake - c.fp / c.n_real
+    crossing = curves.equal_error(c)
+    assert (crossing.step == np.where(both, np.argmax(gap <= 0.0, axis=0), 0)).all()
+    if most > 0:
+        for column in np.flatnonzero(both):
+            fpr = np.concatenate([[0.0], c.fp[:, column] / c.n_real[column]])
+            tpr = np.concatenate([[0.0], c.tp[:, column] / c.n_fake[column]])
+            at = np.unique(np.concatenate([fpr[fpr <= most], [most]]))
+            heights = [np.interp(x, fpr, tpr) if x == most and most not in fpr else tpr[fpr == x].max() for x in at]
+            lows = [np.interp(x, fpr, tpr) if x == most and most not in fpr else tpr[fpr == x].min() for x in at]
+            area = sum((b - a) * (h + low) / 2 for a, b, h, low in zip(at, at[1:], heights, lows[1:], strict=False))
+            least = most * most / 2
+            expected = 0.5 * (1.0 + (area - least) / (most - least))
+            assert curves.partial_auc(c, most)[column] == pytest.approx(expected, abs=1e-9)

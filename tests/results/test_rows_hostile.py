@@ -361,3 +361,19 @@ def test_e6_columns_that_nobody_asks_for_cost_nothing(tmp_path: Path) -> None:
 def test_e6_a_pipe_is_no_file_of_rows(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.csv")
     assert "not a regular file" in refusal(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\r\n"])
+def test_repeated_texts_are_cleaned_as_all_others(tmp_path: Path, ending: str) -> None:
+    """Columns whose first texts repeat are read by their distinct texts: stripped, empty and NUL as in any column."""
+    path, videos = tmp_path / "rows.csv", ["v1", " v1 ", "", "v2", "v1\u3000"]
+    line = "\r\n" if ending == "\r\n" else "\n"
+    lines = [f"f{i},{i % 2},0.{i},{videos[i % 5]},{'x' if i % 2 else ' original'}" for i in range(10)]
+    path.write_text(line.join(["id,label,score,video,method", *lines]) + ending, newline="")
+    rows = read_rows(path)
+    assert rows.video.tolist() == ["v1", "v1", "f2", "v2", "v1", "v1", "v1", "f7", "v2", "v1"]
+    assert rows.method.tolist() == ["original", "x"] * 5
+    assert rows.score.tolist() == [float(f"0.{i}") for i in range(10)]
+    bad = [text.replace("v2", "v\x1f2") for text in lines]
+    path.write_text(line.join(["id,label,score,video,method", *bad]) + ending, newline="")
+    assert "row 4 has a control character (0, 30 or 31) in its video" in refusal(path)

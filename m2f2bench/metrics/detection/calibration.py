@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.arrays import Floats
+from ...core.arrays import Bools, Floats
 from ...stats.statistic import ratio
+from .curve import Steps, after, fewest
 from .sample import BINS, EDGES
 from .tally import Tally
 
@@ -30,25 +31,25 @@ def debiased_calibration_error(g: Tally) -> Floats:
     scores are in one bin. Units are taken as independent: frames of one video are not, and make it larger.
     """
     # A unit without a score that counts as wrong has the score 1 or 0 here, and the bin of those that gave that score.
-    first = np.flatnonzero(np.diff(g.levels.score, prepend=np.nan) != 0.0)
-    levels = g.levels.score[first]
-    fake = np.add.reduceat(g.curve.fake, first, axis=0)
-    both = np.add.reduceat(g.curve.real, first, axis=0) + fake
-    total = both.sum(axis=0)
-    place = np.cumsum(both, axis=0) - both / 2.0  # the middle of each level among all units
-    bins = np.minimum((BINS * place / np.maximum(total, 1e-9)).astype(np.int64), BINS - 1)
-    # Levels are in order, so that bins are, too.
-    starts = np.stack([np.searchsorted(own, np.arange(BINS + 1)) for own in bins.T], axis=1)
+    ends = np.append(0, np.flatnonzero(np.diff(g.levels.score, append=np.nan) != 0.0) + 1)
+    running = g.curve.tp + g.curve.fp
+    total, inner = np.maximum(g.n_real + g.n_fake, 1e-9), np.arange(1, BINS)[:, None]
 
-    def by_bin(values: Floats) -> Floats:
-        sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-        return np.diff(np.take_along_axis(sums, starts, axis=0), axis=0)
+    def reached(steps: Steps) -> Bools:
+        middle = (after(running, ends[steps]) + after(running, ends[steps + 1])) / 2.0  # of a level among all units
+        return BINS * middle / total >= inner
 
-    n = by_bin(both)
-    score, fakes = ratio(by_bin(both * levels[:, None]), n), ratio(by_bin(fake), n)
+    found = fewest(reached, len(ends) - 1, (BINS - 1, len(total)))
+    edges = ends[np.pad(found, ((1, 1), (0, 0)), constant_values=((0, len(ends) - 1), (0, 0)))]
+
+    def by_bin(sums: Floats) -> Floats:
+        return np.diff(after(sums, edges), axis=0)
+
+    n, fake = by_bin(running), by_bin(g.curve.tp)
+    score, fakes = ratio(by_bin(np.cumsum(g.scored, axis=0)), n), ratio(fake, n)
     chance = np.where(n > 1.0, fakes * (1.0 - fakes) / np.maximum(n - 1.0, 1e-9), score * (1.0 - score))
-    found = ratio(np.nansum(n * ((score - fakes) ** 2 - chance), axis=0), total)
-    return np.asarray(found)
+    value = ratio(np.nansum(n * ((score - fakes) ** 2 - chance), axis=0), g.n_real + g.n_fake)
+    return np.asarray(value)
 
 
 def calibrated_ece(score: Floats) -> float:

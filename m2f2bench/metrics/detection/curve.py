@@ -8,16 +8,20 @@ are one step of the curve, in any order.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.arrays import Floats
+from ...core.arrays import Bools, Floats
 from ...stats.statistic import ratio
 from ..facts import PAUC_MAX_FPR
 
-Steps = np.ndarray[tuple[int], np.dtype[np.int64]]
-"""Number of levels, from the top, that are called fake [B]."""
+Steps = np.ndarray[Any, np.dtype[np.int64]]
+"""Number of levels, from the top, that are called fake, [B] or several of each weighting [K, B]."""
+
+
+TINY = float(np.finfo(np.float64).tiny)
 
 
 class Curve(NamedTuple):
@@ -34,16 +38,29 @@ class Curve(NamedTuple):
     n_fake: Floats
 
 
-def curve(real: Floats, fake: Floats) -> Curve:
-    """Return the ROC curve of counts [T, B]; T is at least 1."""
-    tp, fp = np.cumsum(fake, axis=0), np.cumsum(real, axis=0)
+def curve(real: Floats, fake: Floats, fp: Floats | None = None) -> Curve:
+    """Return the ROC curve of counts [T, B]; T is at least 1. `fp`: the running sum of `real`, if it is known."""
+    tp, fp = np.cumsum(fake, axis=0), np.cumsum(real, axis=0) if fp is None else fp
     return Curve(real, fake, tp, fp, fp[-1], tp[-1])
 
 
-def after(values: Floats, steps: Steps, first: float = 0.0) -> Floats:
-    """Return values[steps - 1] of each column, `first` where steps is 0; [T, B] and [B] to [B]."""
-    found = np.take_along_axis(values, np.maximum(steps - 1, 0)[None], axis=0)[0]
-    return np.where(steps > 0, found, first)
+def after(values: Floats, steps: Steps) -> Floats:
+    """Return values[steps - 1] of each column, zero where steps is 0; values [T, B], steps [B] or [K, B]."""
+    return np.where(steps > 0, values[np.maximum(steps - 1, 0), np.arange(values.shape[1])], 0.0)
+
+
+def fewest(enough: Callable[[Steps], Bools], most: int, shape: tuple[int, ...]) -> Steps:
+    """Return the fewest steps, 0 … `most`, that are `enough`, int64 of a shape [B] or [K, B]; `most` if none are.
+
+    `enough` says it of steps of this shape, less than `most`; where some are, more are too. So halving finds them with
+    a look at a few levels in place of all.
+    """
+    low, high = np.zeros(shape, dtype=np.int64), np.full(shape, most)
+    while (searched := low < high).any():
+        middle = (low + high) // 2
+        found = enough(np.minimum(middle, most - 1))
+        low, high = np.where(searched & ~found, middle + 1, low), np.where(searched & found, middle, high)
+    return low
 
 
 def auc(c: Curve) -> Floats:
@@ -55,7 +72,7 @@ def auc(c: Curve) -> Floats:
 def average_precision(c: Curve) -> Floats:
     """Return the average precision [B] with fake as positive class: sum of precision times the increase in recall."""
     called = c.tp + c.fp
-    precision = np.divide(c.tp, called, out=np.zeros_like(called), where=called > 0)
+    precision = np.divide(c.tp, np.maximum(called, TINY, out=called), out=called)  # 0 where nothing is called
     value = ratio(np.einsum("tb,tb->b", c.fake, precision), c.n_fake)
     return np.where(c.n_real > 0, value, np.nan)
 
@@ -69,7 +86,7 @@ def tpr_at_fpr(c: Curve, most: float) -> Floats:
 def within(c: Curve, most: float) -> Steps:
     """Return how many levels, from the top, can be called fake with an FPR of at most `most`, int64 [B]."""
     allowed = most * c.n_real * (1.0 + 1e-12)  # 0.01 * 2900 must allow 29
-    return np.asarray((c.fp <= allowed).sum(axis=0))
+    return fewest(lambda steps: after(c.fp, steps + 1) > allowed, len(c.fp), c.n_real.shape)
 
 
 def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:
@@ -78,11 +95,13 @@ def partial_auc(c: Curve, most: float = PAUC_MAX_FPR) -> Floats:
     McClish (1989): (1 + (A - least) / (greatest - least)) / 2 with least = most²/2 and greatest = most. Between points
     the curve is a straight line.
     """
-    width = ratio(c.real, c.n_real)  # of each step along FPR
-    start = ratio(c.fp, c.n_real) - width
+    # Later levels add nothing. Of one weighting all are taken: numpy adds up a single column in another order.
+    kept = slice(None if len(c.n_real) == 1 else int(within(c, most).max(initial=0)) + 1)
+    width = ratio(c.real[kept], c.n_real)  # of each step along FPR
+    start = ratio(c.fp[kept], c.n_real) - width
     covered = np.clip(most - start, 0.0, width)
-    rise = ratio(c.fake, c.n_fake)
-    at_start = ratio(c.tp, c.n_fake) - rise
+    rise = ratio(c.fake[kept], c.n_fake)
+    at_start = ratio(c.tp[kept], c.n_fake) - rise
     share = np.divide(covered, width, out=np.zeros_like(width), where=width > 0)
     area = (covered * (at_start + rise * share / 2.0)).sum(axis=0)
     least = most * most / 2.0
@@ -102,10 +121,15 @@ def equal_error(c: Curve) -> Crossing:
 
     The ROC point nearest to the crossing can be far off with few scores (0.40 instead of 0.333 in a small case).
     """
-    fpr, tpr = ratio(c.fp, c.n_real), ratio(c.tp, c.n_fake)
-    gap = 1.0 - tpr - fpr  # FNR - FPR, falling from 1 (nothing called fake) to -1
-    step = np.argmax(gap <= 0.0, axis=0)
-    gap_before, fpr_before = after(gap, step, 1.0), after(fpr, step)
-    share = ratio(gap_before, gap_before - after(gap, step + 1))
-    rate = fpr_before + share * (after(fpr, step + 1) - fpr_before)
-    return Crossing(np.where((c.n_real > 0) & (c.n_fake > 0), rate, np.nan), step, share)
+
+    def fpr(called: Steps) -> Floats:
+        return ratio(after(c.fp, called), c.n_real)
+
+    def gap(called: Steps) -> Floats:  # FNR - FPR, falling from 1 (nothing called fake) to -1
+        return np.asarray(1.0 - ratio(after(c.tp, called), c.n_fake) - fpr(called))
+
+    both = (c.n_real > 0) & (c.n_fake > 0)
+    step = np.where(both, fewest(lambda steps: gap(steps + 1) <= 0.0, len(c.fp), both.shape), 0)
+    share = ratio(gap(step), gap(step) - gap(step + 1))
+    rate = fpr(step) + share * (fpr(step + 1) - fpr(step))
+    return Crossing(np.where(both, rate, np.nan), step, share)

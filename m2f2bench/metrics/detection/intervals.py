@@ -200,7 +200,7 @@ class _Judge:
             return "no real and no fake unit has a score"
         if missing and (self._picked(name) or not enough or (missing == ["fake"] and self.group != OVERALL)):
             return f"no {missing[0]} unit has a score"
-        if self.group == AVERAGE and not set(self.units.methods) <= set(self.units.method.tolist()):
+        if self.group == AVERAGE and not all(len(self.units.of(method)) for method in self.units.methods):
             return "a method has no value"
         if not math.isnan(value):
             return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class Sample:
 
     def of_all(self, fake: Floats) -> Floats:
         """Return the counts [T, B] of all fakes, from those of all rows of `fake` [E, B]."""
-        return np.asarray(self._joining() @ fake)
+        return np.asarray(self._joining @ fake)
 
     def by_method(self) -> Any:
         """Return the number of each method's fakes in each cluster, sparse [M, C]."""
@@ -145,8 +146,9 @@ class Sample:
         count = self.starts[-1]
         return csr_array((np.ones(count), np.arange(count), self.starts), shape=(len(self.methods), count)) @ self.fake
 
+    @cached_property
     def _joining(self) -> Any:
-        """Return the sparse [T, E] matrix that adds up the rows of a level."""
+        """The sparse [T, E] matrix that adds up the rows of a level."""
         from scipy.sparse import csr_array
 
         order = np.argsort(self.places, kind="stable")
@@ -165,7 +167,7 @@ class Sample:
         if len(self.methods) < 2:
             return self
         levels = np.arange(len(self.levels))
-        fake = (self._joining() @ self.fake).tocsr()
+        fake = (self._joining @ self.fake).tocsr()
         return replace(self, fake=fake, places=levels, starts=np.array([0, len(levels)]), methods=("",))
 
 

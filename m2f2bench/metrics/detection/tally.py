@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,6 +33,11 @@ class Tally:
     tp: Floats
     fp: Floats
     threshold: Floats
+
+    @cached_property
+    def scored(self) -> Floats:
+        """Each level's score times its number of units, [T, B]."""
+        return np.asarray((self.curve.real + self.curve.fake) * self.levels.score[:, None])
 
     @property
     def n_fake(self) -> Floats:
@@ -91,18 +97,19 @@ def mean_loss(name: str, g: Tally) -> Floats:
 
 def reliability(g: Tally) -> tuple[Floats, Floats, Floats]:
     """Return each bin's number of units, mean score and share of fakes, float64 [BINS, B]; NaN in an empty bin."""
-    starts = np.searchsorted(-g.levels.bin, -np.arange(BINS)[::-1])
+    edges = np.searchsorted(-g.levels.bin, -np.arange(BINS)[::-1])  # the highest bin is first, as levels are
+    edges = np.append(edges, len(g.levels))
 
-    def by_bin(values: Floats) -> Floats:
-        # A bin without a level starts where the next one starts: reduceat would give it the level of the next.
-        padded = np.concatenate([values, np.zeros_like(values[:1])])
-        sums = np.add.reduceat(padded, starts, axis=0)
-        present = np.isin(np.arange(BINS)[::-1], g.levels.bin)
-        return np.where(present[:, None], sums, 0.0)[::-1]
+    def by_bin(running: Floats) -> Floats:
+        return np.diff(np.where(edges[:, None] > 0, running[edges - 1], 0.0), axis=0)[::-1]
 
-    both = g.curve.real + g.curve.fake
-    n = by_bin(both)
-    return n, ratio(by_bin(both * g.levels.score[:, None]), n), ratio(by_bin(g.curve.fake), n)
+    # A bin without a level starts where the next one starts: reduceat would give it the level of the next.
+    present = np.diff(edges)[:, None] > 0
+    padded = np.concatenate([g.scored, np.zeros_like(g.scored[:1])])
+    scores = np.where(present, np.add.reduceat(padded, edges[:-1], axis=0), 0.0)[::-1]
+    fakes = by_bin(g.curve.tp)
+    n = by_bin(g.curve.fp) + fakes
+    return n, ratio(scores, n), ratio(fakes, n)
 
 
 def expected_calibration_error(g: Tally) -> Floats:

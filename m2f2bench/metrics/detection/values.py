@@ -72,7 +72,7 @@ def evaluate(
     else:
         for number, method in enumerate(sample.methods):
             if some is None or method in some:
-                c = curves.curve(real, sample.of_method(fake, number))
+                c = curves.curve(real, sample.of_method(fake, number), everything.fp)
                 out[method] = _group(c, sample.levels, own, halves, metrics)
     if sample.methods and some is None:
         own_values = [out[method] for method in sample.methods]

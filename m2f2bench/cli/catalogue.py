@@ -261,10 +261,11 @@ def _described_class(reference: str) -> dict[str, Any]:
 
 def _frame_counts(name: str) -> dict[str, dict[str, int]]:
     """Return the number of frames by split and method."""
+    from ..core.frame_lists import column
     from ..loading import load_dataset
 
     dataset = load_dataset(name)
-    return {split: dict(Counter(frame.method for frame in dataset.frames(split))) for split in dataset.splits}
+    return {split: dict(Counter(column(dataset.frames(split), "method"))) for split in dataset.splits}
 
 
 def _first_line(cls: type) -> str:

@@ -1,7 +1,4 @@
-"""Videos as one record each, and the frames of many videos as a list that makes a frame when it is asked for.
-
-A million `Frame` objects take a gigabyte; their videos and the names of their files take a tenth of it.
-"""
+"""Videos as one record each, the frames of many videos as a list, and several frames that are judged together."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any
 
 from .errors import DataError
+from .frame_lists import FrameList
 from .records import FAKE, REAL, Frame, Locator
 from .text import in_utf8
 
@@ -75,8 +73,8 @@ class Clip:
         return replace(self, items=picked)
 
 
-class Frames(Sequence[Frame]):
-    """The frames of clips, in order; a frame is made each time it is asked for. Equal to a list of the same frames."""
+class Frames(FrameList):
+    """The frames of clips, in order."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         """Make the list of the frames of `clips`; a clip without frames adds none."""
@@ -87,15 +85,8 @@ class Frames(Sequence[Frame]):
         """Return the number of frames."""
         return self._ends[-1] if self._ends else 0
 
-    @overload
-    def __getitem__(self, index: int) -> Frame: ...
-    @overload
-    def __getitem__(self, index: slice) -> Frames: ...
-    def __getitem__(self, index: int | slice) -> Frame | Frames:
-        """Return one frame, or the frames of a slice."""
-        if isinstance(index, slice):
-            return self.take(range(*index.indices(len(self))))
-        position = range(len(self))[index]
+    def frame(self, position: int) -> Frame:
+        """See `FrameList.frame`."""
         number = bisect.bisect_right(self._ends, position)
         return self.clips[number].frame(position - self._start(number))
 
@@ -105,27 +96,8 @@ class Frames(Sequence[Frame]):
             for position in range(len(clip)):
                 yield clip.frame(position)
 
-    def __eq__(self, other: object) -> bool:
-        """Return whether the other is a sequence of equal frames."""
-        if not isinstance(other, (Frames, list, tuple)):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __add__(self, other: Sequence[Frame]) -> list[Frame]:
-        """Return a list of these frames and others."""
-        return [*self, *other]
-
-    def __radd__(self, other: Sequence[Frame]) -> list[Frame]:
-        """Return a list of other frames and these."""
-        return [*other, *self]
-
     def take(self, positions: Sequence[int]) -> Frames:
-        """Return the frames at some positions, in the order given; those of one clip that follow each other stay one.
-
-        Positions are from 0 and may not repeat.
-        """
+        """See `FrameList.take`; frames of one clip that follow each other stay one."""
         taken: list[Clip] = []
         here: list[int] = []
         current = -1
@@ -142,26 +114,42 @@ class Frames(Sequence[Frame]):
             taken.append(self.clips[current].pick(here))
         return Frames(taken)
 
+    def column(self, name: str) -> list[Any]:
+        """See `FrameList.column`."""
+        if name == "id":
+            return [one for clip in self.clips for one in clip.names()]
+        if name == "picture":
+            return [""] * len(self)
+        found: list[Any] = []
+        for clip in self.clips:
+            value = getattr(clip, name)
+            if name == "identities":
+                value = tuple(map(in_utf8, value))
+            found += [in_utf8(value) if isinstance(value, str) else value] * len(clip)
+        return found
+
+    def labels(self) -> Iterator[tuple[str, int]]:
+        """See `FrameList.labels`."""
+        return ((in_utf8(clip.video), clip.label) for clip in self.clips)
+
+    def examples(self) -> Iterator[Frame]:
+        """See `FrameList.examples`."""
+        return (clip.frame(0) for clip in self.clips)
+
     def by_method(self) -> list[int]:
-        """Return the positions of all frames, ordered by label and method and within these as listed."""
+        """See `FrameList.by_method`."""
         order = sorted(range(len(self.clips)), key=lambda i: (self.clips[i].label, self.clips[i].method))
         return [position for i in order for position in range(self._start(i), self._ends[i])]
 
     def repeated(self) -> str:
-        """Return the id of a frame that stands for two frames; empty if all ids are different."""
+        """See `FrameList.repeated`; most lists are told to have none by their clips."""
         videos = {in_utf8(clip.video) for clip in self.clips}
         plain = len(videos) == len(self.clips) and not any("/" in item or not item.isascii() for item in self._texts())
         if plain and all(len(set(clip.items)) == len(clip.items) for clip in self.clips):
             alone = {in_utf8(clip.video) for clip in self.clips if tuple(clip.items) == ALONE}
             if not alone or len(alone) == len(self.clips):
                 return ""
-        seen: set[str] = set()
-        for clip in self.clips:
-            for name in clip.names():
-                if name in seen:
-                    return name
-                seen.add(name)
-        return ""
+        return super().repeated()
 
     def _texts(self) -> Iterator[str]:
         return (item for clip in self.clips for item in clip.items if isinstance(item, str))

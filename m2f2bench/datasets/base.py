@@ -145,8 +145,8 @@ class Adapter(abc.ABC, Generic[OptionsT]):
         """Return what a user should know of how a split was listed, one line each: rows left out, with their number."""
         return []
 
-    def groups(self, split: str) -> Sequence[Clip | list[Frame]] | None:
-        """Return the videos of a split without opening any, each a clip or its frames; None if only `frames` knows.
+    def groups(self, split: str) -> Sequence[Clip | Sequence[Frame]] | None:
+        """Return the videos of a split without opening any, as clips and lists of frames; None if only `frames` knows.
 
         A clip with the items `()` is a video file whose frames are not counted.
         """
@@ -211,7 +211,7 @@ class ClipAdapter(Adapter[OptionsT]):
     def clips(self, split: str) -> Sequence[Clip]:
         """Return the videos of a split in order, each once. Raises `DataError` as `frames` does."""
 
-    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
+    def groups(self, split: str) -> Sequence[Clip | Sequence[Frame]]:
         """Return the videos of a split: those of `clips`, unless a subclass can list them with less work."""
         return self.clips(split)
 

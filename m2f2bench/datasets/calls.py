@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from ..core.clips import Clip, Frames
+from ..core.clips import Clip
 from ..core.errors import DataError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.frame_lists import FrameList
 from ..core.guests import bounded
 from ..core.records import Frame, Question
 from .base import Adapter, Sampler, picked
@@ -46,11 +47,11 @@ def _check_type(adapter: Adapter, call: str, found: Any, kind: Any, wanted: str)
 def _records(adapter: Adapter, call: str, ask: Callable[[], Any], kind: type[R]) -> Sequence[R]:
     """Return the records of a kind that `ask` returns. Raises DataError as `frames_of` does."""
     wanted = f"a list of m2f2bench.{kind.__name__}"
-    given = _ask(adapter, call, ask, (list, tuple, Frames), wanted)
+    given = _ask(adapter, call, ask, (list, tuple, FrameList), wanted)
     own = type(adapter).__module__.startswith(OWN)
-    if isinstance(given, Frames) and kind is Frame:
-        for clip in () if own else given.clips:
-            _check_frame(adapter, call, clip.frame(0))
+    if isinstance(given, FrameList) and kind is Frame:
+        for frame in () if own else given.examples():
+            _check_frame(adapter, call, frame)
         return cast("Sequence[R]", given)
     found: list[R] = list(given)
     for one in found:
@@ -104,13 +105,13 @@ def altered_regions_of(adapter: Adapter, split: str) -> dict[str, frozenset[str]
     return found
 
 
-def groups_of(adapter: Adapter, split: str) -> Sequence[Clip | list[Frame]] | None:
+def groups_of(adapter: Adapter, split: str) -> Sequence[Clip | Sequence[Frame]] | None:
     """Return the videos of a split, or None if only `frames` knows them. Raises DataError as `frames_of` does."""
     call, wanted = f"groups('{split}')", "a list of clips and lists of frames, or None"
     found = _ask(adapter, call, lambda: adapter.groups(split), (list, tuple, type(None)), wanted)
     for one in found or ():
-        _check_type(adapter, call, one, (Clip, list), wanted)
-    return cast("Sequence[Clip | list[Frame]] | None", found)
+        _check_type(adapter, call, one, (Clip, list, FrameList), wanted)
+    return cast("Sequence[Clip | Sequence[Frame]] | None", found)
 
 
 def fits_of(adapter: Adapter) -> bool:

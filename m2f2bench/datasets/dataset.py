@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..cards.models import DatasetCard
 from ..cards.protocols import FrameSelection
-from ..core.clips import Frames
 from ..core.errors import DataError
+from ..core.frame_lists import FrameList, column, twice
 from ..core.memo import Memo, cache_folder
 from ..core.notebook import data_frame, heading, page, table
 from ..core.progress import progress_bar
-from ..core.records import Frame, Question
+from ..core.records import FAKE, REAL, Frame, Question
 from ..core.sources import installed_versions
 from ..version import __version__
 from .base import Adapter, check_split
@@ -90,9 +90,11 @@ class Dataset:
         """Return a table of the splits with their real and fake frames and their videos."""
         cells = [["split", "real frames", "fake frames", "videos", "methods"]]
         for split, frames in self._listed().items():
-            fakes = [frame for frame in frames if frame.label]
-            counts = (len(frames) - len(fakes), len(fakes), len({frame.clip for frame in frames}))
-            cells.append([split, *map(str, counts), ", ".join(sorted({frame.method for frame in fakes}))])
+            labels, methods = column(frames, "label"), column(frames, "method")
+            videos = set(zip(methods, column(frames, "video"), strict=True))
+            counts = (labels.count(REAL), labels.count(FAKE), len(videos))
+            fakes = {method for method, label in zip(methods, labels, strict=True) if label}
+            cells.append([split, *map(str, counts), ", ".join(sorted(fakes))])
         return page(heading(self.name), table(cells))
 
     def read(self, frame: Frame) -> Image:
@@ -141,20 +143,19 @@ def list_frames(adapter: Adapter, split: str, selection: FrameSelection) -> Sequ
     return sampled_frames_of(adapter, split, lambda n: pick(selection, n))
 
 
-def check_unique(frames: Iterable[Frame]) -> None:
+def check_unique(frames: Sequence[Frame]) -> None:
     """Raise DataError if two frames share an id, or one video has both labels."""
-    ids: set[str] = set()
+    if isinstance(frames, FrameList):
+        repeated, videos = frames.repeated(), frames.labels()
+    else:
+        repeated, videos = twice(frame.id for frame in frames), ((frame.video, frame.label) for frame in frames)
+    if repeated:
+        raise DataError(f"frame id '{repeated}' stands for two frames: ids must be unique in a dataset")
     labels: dict[str, int] = {}
-    twice = frames.repeated() if isinstance(frames, Frames) else ""
-    for one in frames.clips if isinstance(frames, Frames) else frames:
-        if isinstance(one, Frame):
-            twice = twice or (one.id if one.id in ids else "")
-            ids.add(one.id)
-        if twice:
-            raise DataError(f"frame id '{twice}' stands for two frames: ids must be unique in a dataset")
-        if labels.setdefault(one.video, one.label) != one.label:
+    for video, label in videos:
+        if labels.setdefault(video, label) != label:
             raise DataError(
-                f"video '{one.video}' has real and fake frames: a video's name must be unique with its "
+                f"video '{video}' has real and fake frames: a video's name must be unique with its "
                 f"manipulation, as in 'Deepfakes/000_003'"
             )
 
@@ -166,7 +167,7 @@ def spread_by_method(frames: Sequence[Frame], limit: int | None) -> Sequence[Fra
     """
     if limit is None or limit >= len(frames):
         return frames
-    if isinstance(frames, Frames):
+    if isinstance(frames, FrameList):
         return frames.take(sorted(spread(frames.by_method(), limit)))
     by_method = sorted(range(len(frames)), key=lambda i: (frames[i].label, frames[i].method))
     return [frames[i] for i in sorted(spread(by_method, limit))]

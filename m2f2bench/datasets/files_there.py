@@ -62,7 +62,7 @@ def listing(adapter: Adapter, split: str) -> Iterable[Listed]:
     groups = groups_of(adapter, split)
     if groups is None:
         return _by_video(frames_of(adapter, split))
-    loose = [frame for group in groups if isinstance(group, list) for frame in group]
+    loose = [frame for group in groups if not isinstance(group, Clip) for frame in group]
     clips = [Listed(one.method, one.video, len(one.items) or None, one) for one in groups if isinstance(one, Clip)]
     return [*_by_video(loose), *clips]
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from ..core.clips import ClipFrame
 from ..core.cores import usable_cores
 from ..core.errors import DataError, FrameError, M2F2BenchError, first_line, refuse_machine_fault
+from ..core.frame_lists import FrameList
 from ..core.guests import bounded
 from ..core.records import STATUSES, Frame
 from .base import Adapter
@@ -188,7 +189,8 @@ class ReadAhead(Generic[T, R]):
         self, work: Callable[[T], R], items: Iterable[T], *, count: int, size: Callable[[R], int], threads: int = 0
     ) -> None:
         """Prepare to work on `items` with at most `threads` threads; 0 means one per core, at most MOST_THREADS."""
-        self._work, self._items, self._count, self._size = work, list(items), max(1, count), size
+        self._work, self._count, self._size = work, max(1, count), size
+        self._items: Sequence[T] = items if isinstance(items, FrameList) else list(items)  # type: ignore[assignment]
         self._threads = max(1, min(thread_count(threads), len(self._items), self._count))
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._arrived, self._room = threading.Condition(self._lock), threading.Condition(self._lock)
@@ -300,23 +302,24 @@ class ReadAhead(Generic[T, R]):
                     if self._over():
                         return
                     began = began if lot else time.perf_counter()
-                    number, started = self._begin()
+                    number, item, started = self._begin()
                     if started is not None and lot:  # it may have to wait for its turn
                         self._hand_over(lot, spent)
             if rests:
                 self._closed.wait(REST)
                 continue
-            outcome = self._made(number, started[1] if started is not None else None)
+            outcome = self._made(item, started[1] if started is not None else None)
             with self._lock:
                 self._end(number, outcome, started, lot)
-            del outcome  # otherwise it is kept while this thread waits
+            del item, outcome  # otherwise they are kept while this thread waits
 
-    def _begin(self) -> tuple[int, tuple[str, Turn] | None]:
-        """Return the number of the next item, and its turn if it has one."""
+    def _begin(self) -> tuple[int, T, tuple[str, Turn] | None]:
+        """Return the number of the next item, the item, and its turn if it has one."""
         number = self._begun
         self._begun += 1
         self._running += 1
-        return number, self._turns.start(self._items[number])
+        item = self._items[number]
+        return number, item, self._turns.start(item)
 
     def _end(
         self, number: int, outcome: _Outcome[R], started: tuple[str, Turn] | None, lot: dict[int, _Outcome[R]]
@@ -339,11 +342,11 @@ class ReadAhead(Generic[T, R]):
             self._room.notify_all()
         lot.clear()
 
-    def _made(self, number: int, turn: Turn | None) -> _Outcome[R]:
+    def _made(self, item: T, turn: Turn | None) -> _Outcome[R]:
         """Return the result of one item or what was raised, and the result's bytes."""
         try:
             with having(turn):
-                result = self._work(self._items[number])
+                result = self._work(item)
             return result, None, self._size(result)
         except BaseException as error:
             return None, error, 0

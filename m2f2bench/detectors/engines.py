@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ..core.workers import Pool
 from .base import Detector
@@ -33,7 +33,8 @@ class Here(Engine):
 
     def each(self, work: DetectorWork[T, R], groups: Sequence[Sequence[T]]) -> Iterator[list[R]]:
         """See `Engine.each`."""
-        return work(self.detector, [item for group in groups for item in group], 0)
+        whole = groups.items if isinstance(groups, Groups) else [item for group in groups for item in group]
+        return work(self.detector, whole, 0)
 
 
 class OnCluster(Engine):
@@ -48,6 +49,24 @@ class OnCluster(Engine):
         return self.pool.each(work, groups)
 
 
-def in_groups(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Return the items in groups of `size`, the last of which may be smaller."""
-    return [items[first : first + size] for first in range(0, len(items), size)]
+class Groups(Sequence[Sequence[T]]):
+    """Items in groups of `size`, the last of which may be smaller; a group is made when it is asked for."""
+
+    def __init__(self, items: Sequence[T], size: int) -> None:
+        """Take all items and the size of a group."""
+        self.items, self._size = items, size
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return -(-len(self.items) // self._size)
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sequence[T]]: ...
+    def __getitem__(self, index: int | slice) -> Sequence[T] | list[Sequence[T]]:
+        """Return one group, or those of a slice."""
+        found = range(len(self))[index]
+        if isinstance(found, range):
+            return [self[number] for number in found]
+        return self.items[found * self._size : (found + 1) * self._size]

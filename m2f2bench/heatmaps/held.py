@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import DataError, first_line, near
+from ..core.frame_lists import column
 from ..core.text import cut, in_utf8, quoted
 from ..datasets.dataset import Dataset
 from .mapping import Heat, HeatMapper
@@ -28,7 +29,7 @@ class HeldMaps(HeatMapper):
         if not maps:
             raise DataError("the mapping of heat maps is empty: give {frame id: map}")
         self.name, self.how = name, ""
-        known = {frame.id for frame in dataset.frames(split)}
+        known = set(column(dataset.frames(split), "id"))
         self.held: dict[str, Any] = {}
         for key, value in maps.items():
             frame = in_utf8(str(key))

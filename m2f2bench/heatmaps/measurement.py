@@ -16,7 +16,7 @@ from ..datasets.base import Adapter
 from ..datasets.calls import close_adapter, has_masks
 from ..datasets.dataset import Dataset, plan_frames
 from ..detectors.base import Detector
-from ..detectors.engines import in_groups
+from ..detectors.engines import Groups
 from ..detectors.keys import Judge
 from ..loading import load_dataset
 from ..results.signature import detector_fields
@@ -56,7 +56,7 @@ def map_frames(
     test = make_test(judge.detector, mapper, rules, batch_size)
     if frames:
         test.announce(len(frames))
-    return judge.engine.each(_Mapping(adapter, rules, batch_size, test), in_groups(frames, test.at_once))
+    return judge.engine.each(_Mapping(adapter, rules, batch_size, test), Groups(frames, test.at_once))
 
 
 class _Mapping:

@@ -16,6 +16,7 @@ from ..core.arithmetic import exact_fp32
 from ..core.clips import join_clips
 from ..core.errors import DataError, DetectorError, M2F2BenchError, StoreError, first_line, refuse_machine_fault
 from ..core.files import make_folder, write_json
+from ..core.frame_lists import column, only
 from ..core.guests import guest
 from ..core.records import Frame, Prediction
 from ..core.rows import Rows, from_predictions, likely_cause
@@ -25,7 +26,7 @@ from ..datasets.joined import JoinedAdapter, joined
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
 from ..datasets.scenes import SCENES
 from ..detectors.base import Detector, listed
-from ..detectors.engines import Engine, in_groups
+from ..detectors.engines import Engine, Groups
 from ..detectors.keys import Judge
 from ..results.result import Result
 from ..results.row_files import NUMBERS, read_key, write_columns
@@ -149,9 +150,9 @@ class Predicting:
         how = (self.batch_size, self.workers, start == 0, start == 0)
         return predict(self.name, detector, self.adapter, frames, *how)
 
-    def groups(self, frames: Sequence[Frame]) -> list[Sequence[Frame]]:
+    def groups(self, frames: Sequence[Frame]) -> Sequence[Sequence[Frame]]:
         """Return the frames by batch."""
-        return in_groups(frames, self.batch_size)
+        return Groups(frames, self.batch_size)
 
 
 def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Prediction]:
@@ -180,7 +181,7 @@ def unsteady(
     constant = batch_size > 1 and len(set(scores.values())) < 2
     if len(scores) < FEWEST or constant:
         return ""
-    chosen = spread([frame for frame in frames if frame.id in scores], AGAIN)
+    chosen = spread(only(frames, scores), AGAIN)
     known = {frame.id: scores[frame.id] for frame in chosen}
     ((doubt,),) = engine.each(_Again(adapter, chosen, known, batch_size), [[None]])
     return doubt
@@ -289,7 +290,7 @@ class DetectionJob(Job[Prediction]):
         )
         self.validation = validation
         self.frames = plan_frames(dataset.adapter, split, protocol.frames, limit)
-        self.ids = [frame.id for frame in self.frames]
+        self.ids = column(self.frames, "id")
 
     @classmethod
     def plan(
@@ -307,7 +308,7 @@ class DetectionJob(Job[Prediction]):
 
     def videos(self) -> list[str]:
         """See `Job.videos`."""
-        return [frame.video for frame in self.frames]
+        return column(self.frames, "video")
 
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Predict what is not on disk yet, score, and write `predictions.parquet` and `result.json`.
@@ -342,7 +343,7 @@ class DetectionJob(Job[Prediction]):
         job.validation = None if validation is None else validation.of_clips(length)
         whole = plan_frames(self.dataset.adapter, self.split, self.protocol.frames)
         job.frames = spread_by_method(join_clips(whole, length), self.limit)
-        job.ids = [frame.id for frame in job.frames]
+        job.ids = column(job.frames, "id")
         return job
 
     def score(self, judge: Judge, rows: Rows, validation: Rows | None = None, warnings: tuple[str, ...] = ()) -> Result:
@@ -360,7 +361,7 @@ class DetectionJob(Job[Prediction]):
         self, judge: Judge, missing: set[str], held: Sequence[Prediction], settings: Settings
     ) -> Iterator[list[Prediction]]:
         """See `Job.ask`."""
-        frames = [frame for frame in self.frames if frame.id in missing]
+        frames = only(self.frames, missing)
         work = Predicting(judge.name, self.dataset.adapter, settings.batch_size, settings.workers)
         return judge.engine.each(work, work.groups(frames))
 

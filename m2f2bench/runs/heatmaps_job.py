@@ -12,6 +12,7 @@ from typing import Any
 from ..cards.models import HeatMapCard
 from ..core.errors import FrameError
 from ..core.files import write_json
+from ..core.frame_lists import column, only
 from ..core.records import Frame
 from ..datasets.dataset import Dataset
 from ..datasets.read_ahead import ReadAhead, about_frame
@@ -41,11 +42,11 @@ class HeatMapsJob(Job[MappedFrame]):
         super().__init__(dataset, protocol, split, limit)
         self.protocol = protocol
         self.frames = plan_maps(dataset, protocol, split, limit)
-        self.ids = [frame.id for frame in self.frames]
+        self.ids = column(self.frames, "id")
 
     def videos(self) -> list[str]:
         """See `Job.videos`."""
-        return [frame.video for frame in self.frames]
+        return column(self.frames, "video")
 
     def run(self, judge: Judge, out: Path, settings: Settings, controls: Sequence[Result] = ()) -> Written:
         """Map what is not on disk yet, score, and write `maps.parquet` and `result.json`."""
@@ -80,7 +81,7 @@ class HeatMapsJob(Job[MappedFrame]):
         self, judge: Judge, missing: set[str], held: Sequence[MappedFrame], settings: Settings
     ) -> Iterator[list[MappedFrame]]:
         """See `Job.ask`."""
-        frames = [frame for frame in self.frames if frame.id in missing]
+        frames = only(self.frames, missing)
         return map_frames(judge, self.mapper, self.dataset.adapter, frames, self.protocol, settings.batch_size)
 
     def report(self, name: str, rows: Sequence[MappedFrame]) -> None:

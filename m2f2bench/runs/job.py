@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..cards.models import AnyProtocol
 from ..core.errors import NothingJudged
+from ..core.frame_lists import only
 from ..core.progress import progress_bar
 from ..core.records import Answer, Frame, Prediction, question_digest
 from ..core.shards import MARK, Shard
@@ -46,9 +47,7 @@ def unchanged(
     """
     stamps: dict[str, str] = {}
     doubtful: list[Frame] = []
-    for frame in frames:
-        if frame.id not in known:
-            continue
+    for frame in only(frames, known):
         digest, stamp = known[frame.id]
         now = stamp_of(dataset.adapter, frame)
         if now and now == stamp:
@@ -69,7 +68,7 @@ def current_rows(
     """Return the known rows that are still valid, in the order of `frames`, with present label, video and people."""
     held = {name: (row.digest, row.stamp) for name, row in known.items()}
     same = unchanged(dataset, frames, held, workers)
-    return [replace(known[one.id], **frame_facts(one), stamp=same[one.id]) for one in frames if one.id in same]
+    return [replace(known[one.id], **frame_facts(one), stamp=same[one.id]) for one in only(frames, same)]
 
 
 def frame_facts(frame: Frame) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..core.arrays import Codes
 from ..core.connected import factorize, first_rows
 from ..core.errors import CardError, DataError, NothingJudged, ScoreError
 from ..core.files import user_path
+from ..core.frame_lists import column, only
 from ..core.records import Answer, Frame, Question, question_digest
 from ..datasets.calls import altered_regions_of
 from ..datasets.dataset import Dataset, frame_digests, spread_by_method
@@ -127,8 +128,7 @@ def plan_questions(
     _check_unique(questions)
     if limit is not None:
         about = {question.frame for question in questions}
-        frames = [frame for frame in loaded.frames(split) if frame.id in about]
-        kept = {frame.id for frame in spread_by_method(frames, limit)}
+        kept = set(column(spread_by_method(only(loaded.frames(split), about), limit), "id"))
         questions = [question for question in questions if question.frame in kept]
     return AnswerPlan(loaded, split, card, questions, limit, _altered(loaded, split))
 

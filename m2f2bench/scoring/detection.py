@@ -15,6 +15,7 @@ from ..cards.models import ProtocolCard
 from ..core.arrays import Codes
 from ..core.errors import NothingJudged, ScoreError, near
 from ..core.files import user_path
+from ..core.frame_lists import column
 from ..core.records import FAKE, REAL, Frame, Score
 from ..core.rows import Rows, Strings, Units
 from ..core.text import split_people
@@ -213,7 +214,7 @@ def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, pa
     _refuse_foreign(rows, planned, dataset, split, path)
     matched = match(rows, planned, path, dataset.name)
     digests = frame_digests(dataset, planned)
-    now = [digests[frame.id] for frame in planned]
+    now = [digests[name] for name in column(planned, "id")]
     changed = [i for i, digest in enumerate(matched.digest.tolist()) if digest and digest != now[i]]
     if changed:
         raise ScoreError(
@@ -225,21 +226,22 @@ def against(rows: Rows, dataset: Dataset, split: str, protocol: ProtocolCard, pa
 
 def _refuse_foreign(rows: Rows, planned: Sequence[Frame], dataset: Dataset, split: str, path: Path | InMemory) -> None:
     """Raise ScoreError for a row whose frame is not in the dataset; frames that are not picked are allowed."""
-    beyond = set(rows.frame.tolist()) - {frame.id for frame in planned}
+    beyond = set(rows.frame.tolist()) - set(column(planned, "id"))
     if beyond:
-        beyond -= {frame.id for frame in dataset.frames(split)}
+        beyond -= set(column(dataset.frames(split), "id"))
     if beyond:
         first = min(beyond)
-        known = near(first, [frame.id for frame in planned])
+        known = near(first, column(planned, "id"))
         raise ScoreError(f"'{path}': id '{first}' is not a planned frame of '{dataset.name}'{known}")
 
 
 def match(rows: Rows, frames: Sequence[Frame], path: Path | InMemory, dataset: str) -> Rows:
     """Return the rows of the planned frames, in that order, with the dataset's videos, methods and identities."""
     where = {name: i for i, name in enumerate(rows.frame.tolist())}
-    taken = np.array([where.get(frame.id, -1) for frame in frames])
+    ids = column(frames, "id")
+    taken = np.array([where.get(name, -1) for name in ids])
     has = taken >= 0
-    label = np.array([frame.label for frame in frames], dtype=np.int64)
+    label = np.array(column(frames, "label"), dtype=np.int64)
     wrong = has & (rows.label[taken] != label)
     if wrong.any():
         frame = frames[int(np.flatnonzero(wrong)[0])]
@@ -252,15 +254,15 @@ def match(rows: Rows, frames: Sequence[Frame], path: Path | InMemory, dataset: s
         return np.array(values, dtype=object)
 
     return Rows(
-        frame=strings([frame.id for frame in frames]),
-        video=strings([frame.video for frame in frames]),
-        method=strings([frame.method for frame in frames]),
-        identity=strings(["+".join(frame.identities) for frame in frames]),
+        frame=strings(ids),
+        video=strings(column(frames, "video")),
+        method=strings(column(frames, "method")),
+        identity=strings(["+".join(people) for people in column(frames, "identities")]),
         status=np.where(has, rows.status[taken], "missing").astype(object),
         label=label,
         score=np.where(has, rows.score[taken], np.nan),
         digest=np.where(has, rows.digest[taken], "").astype(object),
-        picture=strings([frame.picture or frame.id for frame in frames]),
+        picture=strings([own or name for own, name in zip(column(frames, "picture"), ids, strict=True)]),
     )
 
 

@@ -14,6 +14,7 @@ from ..core.arguments import checked
 from ..core.arrays import Codes, Floats
 from ..core.connected import factorize
 from ..core.errors import ScoreError
+from ..core.frame_lists import column
 from ..core.records import FAKE, REAL, Frame
 from ..core.rows import Rows, Units
 from ..datasets.dataset import check_unique
@@ -194,14 +195,14 @@ def _as_rows(frames: Sequence[Frame]) -> Rows:
     def strings(values: list[str]) -> Any:
         return np.array(values, dtype=object)
 
-    ids = strings([frame.id for frame in frames])
+    ids = strings(column(frames, "id"))
     return Rows(
         frame=ids,
-        video=strings([frame.video for frame in frames]),
-        method=strings([frame.method for frame in frames]),
-        identity=strings(["+".join(frame.identities) for frame in frames]),
+        video=strings(column(frames, "video")),
+        method=strings(column(frames, "method")),
+        identity=strings(["+".join(people) for people in column(frames, "identities")]),
         status=np.full(len(frames), "ok", dtype=object),
-        label=np.array([frame.label for frame in frames], dtype=np.int64),
+        label=np.array(column(frames, "label"), dtype=np.int64),
         score=np.zeros(len(frames)),
         digest=np.full(len(frames), "", dtype=object),
         picture=ids,

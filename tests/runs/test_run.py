@@ -17,6 +17,7 @@ from PIL import Image
 from rows_held import rows_held
 
 import m2f2bench
+from m2f2bench.core.records import Frame
 from m2f2bench.results.parts import AHEAD
 from m2f2bench.results.row_files import read_parquet
 from m2f2bench.results.store import PREDICTIONS, RESULT
@@ -44,6 +45,19 @@ def test_json_is_a_list_and_the_folder_holds_both_files(cli, squares: Path, tmp_
     assert sorted(p.name for p in folder.iterdir()) == [PREDICTIONS, RESULT]
     assert json.loads((folder / RESULT).read_text()) == results[0]
     assert (tmp_path / "o" / "leaderboard.md").read_text().startswith("## Results")
+
+
+def test_a_frame_is_made_once_in_a_run(cli, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are listed, planned and scored as columns: objects are made where pixels are read, and for a few."""
+    made: list[int] = []
+    checked = Frame.__post_init__
+    monkeypatch.setattr(Frame, "__post_init__", lambda self: (made.append(1), checked(self))[1])
+    words = ("run", "-d", "constant", "-s", squares, "--out", tmp_path / "o", "--json")
+    first = cli(*words)
+    assert first.status == 0 and 48 <= len(made) < 48 + 8, "those looked at for scenes and judged again"
+    made.clear()
+    again = cli(*words)
+    assert json.loads(again.out) == json.loads(first.out) and len(made) < 2 * 48 + 8, "their files, and their rows"
 
 
 def test_a_detector_that_raises_on_one_frame(cli, squares: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class MediaAdapter(ClipAdapter[OptionsT], FileAdapter[OptionsT]):
         place = self.mask_place(frame)
         return "" if place is None else frame_stamp(place)
 
-    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
+    def groups(self, split: str) -> Sequence[Clip | Sequence[Frame]]:
         """Return the videos of a split as `listed` has them."""
         return self.listed(split)
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...core.clips import Clip
 from ...core.errors import DataError
-from ...core.records import FAKE, ORIGINAL, REAL, Frame, Locator
+from ...core.pictures import Pictures
+from ...core.records import FAKE, ORIGINAL, REAL, Locator
 from ...core.text import in_utf8, split_people
 from ..files.folders import NaturalKey, natural
 from ..files.video import VIDEO_SUFFIXES
@@ -58,25 +60,18 @@ class Entry:
         """Whether it is a video file, by its name."""
         return self.path[self.path.rfind(".") :].lower() in VIDEO_SUFFIXES
 
-    def frame(self) -> Frame:
-        """Return the frame of an image; see `FolderAdapter` for its method and video. Raises `DataError`."""
-        video, method = self._names()
-        # A picture's name is unique only within its video.
-        picture = f"{video}/{self.picture}" if self.picture else ""
-        return Frame(self.id, video, self.label, method, self.split, self.identities, Locator(self.path), picture)
-
     def clip(self) -> Clip:
         """Return the clip of a video file, whose frames are to be counted. Raises `DataError`."""
-        video, method = self._names()
+        video, method = self.names()
         return Clip(video, self.label, method, self.split, self.identities, Locator(self.path), ())
 
     def group(self) -> str:
         """Return the name of the frame's video. Raises `DataError`."""
-        name = self._names()[0]
+        name = self.names()[0]
         return name if name.isascii() else in_utf8(name)
 
-    def _names(self) -> tuple[str, str]:
-        """Return the names of the video and of the method."""
+    def names(self) -> tuple[str, str]:
+        """Return the names of the video and of the method; see `FolderAdapter`. Raises `DataError`."""
         if self.label == FAKE and self.method == ORIGINAL:
             raise DataError(
                 f"{self.where}: a fake has the method '{ORIGINAL}', which is reserved for real images; rename it"
@@ -87,6 +82,41 @@ class Entry:
             origin = f"{ORIGINAL}/{self.method}" if self.label == REAL and self.method not in ("", ORIGINAL) else method
             video = self.video if self.video.startswith(f"{origin}/") else f"{origin}/{self.video}"
         return video, method
+
+
+class Listing:
+    """Columns of the images of one split, of which entries are added one by one; videos in the order of their first."""
+
+    def __init__(self, split: str) -> None:
+        self._split = split
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in ("id", "video", "label", "method", "identities", "picture", "paths")
+        }
+        self.numbers: list[int] = []
+        """The number of each image's video."""
+
+    def add(self, entry: Entry, video: str, method: str, number: int) -> None:
+        """Add an image's entry, with the names of its video and its method, and the number of its video."""
+        # A picture's name is unique only within its video.
+        picture = f"{video}/{entry.picture}" if entry.picture else ""
+        values = (entry.id, video, entry.label, method, entry.identities, picture, entry.path)
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+        self.numbers.append(number)
+
+    def pictures(self) -> Pictures:
+        """Return the images by video."""
+        columns: dict[str, Any] = self._columns
+        ids, paths = columns["id"], columns.pop("paths")
+        folder = paths[0].removesuffix(ids[0]) if paths else ""
+        if any(path != folder + name for path, name in zip(paths, ids, strict=True)):
+            columns["paths"] = paths
+        if not any(columns["picture"]):
+            columns["picture"] = None
+        found = Pictures(self._split, folder, **columns)
+        order = sorted(range(len(ids)), key=self.numbers.__getitem__)
+        self.numbers.sort()
+        return found if order == list(range(len(ids))) else found.take(order)
 
 
 def in_time(entries: Sequence[Entry]) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,14 @@ from pydantic import Field, field_validator
 from ...core.clips import Clip, Frames
 from ...core.errors import DataError
 from ...core.memo import file_stamp
+from ...core.pictures import Pictures
 from ...core.records import FAKE, REAL, SPLITS, Frame, Locator
 from ..base import AdapterOptions, Sampler, check_split
 from ..files.folders import entries_of, holds
 from ..files.images import IMAGE_SUFFIXES
 from ..files.media import MediaAdapter
 from ..files.video import VIDEO_SUFFIXES
-from .entries import LABELS, Entry, people
+from .entries import LABELS, Entry, Listing, people
 from .manifest import ColumnName, read_manifest
 
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
@@ -79,53 +81,42 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         Raises `DataError` for a split without images and videos, and for anything in the tree or manifest that is not
         clear.
         """
-        groups = self._groups(split)
-        clips = self._counted(split, groups)
-        if not clips:
-            return [frame for group in groups if isinstance(group, list) for frame in group]
-        if all(isinstance(group, Clip) for group in groups):
+        parts = self._parts(split)
+        clips = self._counted(split, parts)
+        if len(clips) == len(parts):
             return Frames(clips)
         counted = iter(clips)
-        return [frame for group in groups for frame in (Frames([next(counted)]) if isinstance(group, Clip) else group)]
+        found = [part if isinstance(part, Pictures) else Frames([next(counted)]) for part in parts]
+        return found[0] if len(found) == 1 else [frame for part in found for frame in part]
 
     def sample(self, split: str, sampler: Sampler) -> Sequence[Frame]:
         """Return the frames that `sampler` picks from each video; faces of one picture stay together."""
-        groups = self._groups(split)
-        clips = self._counted(split, groups)
-        if clips and all(isinstance(group, Clip) for group in groups):
-            return Frames([clip.pick(sampler(len(clip))) for clip in clips])
-        counted = iter(clips)
-        chosen: list[Frame] = []
-        for group in groups:
-            if isinstance(group, Clip):
-                clip = next(counted)
-                chosen += Frames([clip.pick(sampler(len(clip)))])
-                continue
-            pictures: dict[str, list[Frame]] = {}
-            for frame in group:
-                pictures.setdefault(frame.picture or frame.id, []).append(frame)
-            listed = list(pictures.values())
-            chosen += [frame for i in sampler(len(listed)) for frame in listed[i]]
-        return chosen
+        parts = self._parts(split)
+        clips = [clip.pick(sampler(len(clip))) for clip in self._counted(split, parts)]
+        if len(clips) == len(parts):
+            return Frames(clips)
+        picked = iter(clips)
+        found = [_sampled(part, sampler) if isinstance(part, Pictures) else Frames([next(picked)]) for part in parts]
+        return found[0] if len(found) == 1 else [frame for part in found for frame in part]
 
     def listed(self, split: str) -> Sequence[Clip]:
         """Return the video files of a split; see `MediaAdapter`."""
-        return [group for group in self._groups(split) if isinstance(group, Clip)]
+        return [part for part in self._parts(split) if isinstance(part, Clip)]
 
-    def groups(self, split: str) -> Sequence[Clip | list[Frame]]:
-        """Return each video file as a clip whose frames are not counted, and each other video as its frames."""
-        return self._groups(split)
+    def groups(self, split: str) -> Sequence[Clip | Sequence[Frame]]:
+        """Return each video file as a clip whose frames are not counted, and the other videos' frames between them."""
+        return self._parts(split)
 
     def remarks(self, split: str) -> list[str]:
         """Return a line each on a list none of whose files exist, and on videos that are cut short."""
         if split not in self._strange:
-            self._groups(split)
+            self._parts(split)
         return [*self._strange[split], *super().remarks(split)]
 
     def mask_place(self, frame: Frame) -> Locator | None:
         """Return the place that the manifest's column `mask` gives for a frame or its video file."""
         if frame.split not in self._masks:
-            self._groups(frame.split)
+            self._parts(frame.split)
         path = self._masks[frame.split].get(frame.locator.path)
         return None if path is None else Locator(path)
 
@@ -137,8 +128,8 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         """Return whether the folder or the manifest has files of a split. Raises `DataError` as `frames` does."""
         return any(entry.split == split for entry in self._entries()[0])
 
-    def _groups(self, split: str) -> list[Clip | list[Frame]]:
-        """Return the videos of a split in order: video files, and the frames of other videos."""
+    def _parts(self, split: str) -> list[Clip | Pictures]:
+        """Return the videos of a split in order: video files, and between them the frames of all other videos."""
         check_split("a folder dataset", split, self.splits)
         entries, source = self._entries()
         counts = Counter(entry.split for entry in entries)
@@ -150,22 +141,27 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         self._strange[split] = _strange(own, source)
         self._masks[split] = {entry.path: entry.mask for entry in own if entry.mask}
         entries.clear()
-        videos: dict[str, Clip | list[Frame]] = {}
+        videos: dict[str, tuple[str, int]] = {}  # the name, once for all frames, and the number
+        clips: dict[int, Clip] = {}
+        images = Listing(split)
         for position, entry in enumerate(own):
-            made = entry.clip() if entry.is_video else entry.frame()
-            group = videos.setdefault(made.video, made if isinstance(made, Clip) else [])
-            if isinstance(group, list) and isinstance(made, Frame):
-                group.append(made)
-            elif group is not made:
+            name, method = entry.names()
+            before = len(videos)
+            video, number = videos.setdefault(name, (name, before))
+            if number in clips or (entry.is_video and number < before):
                 raise DataError(
-                    f"{entry.where}: '{entry.id}' belongs to video '{made.video}', which has another file: a video "
+                    f"{entry.where}: '{entry.id}' belongs to video '{video}', which has another file: a video "
                     f"file is a video of its own; give each another name"
                 )
+            if entry.is_video:
+                clips[number] = entry.clip()
+            else:
+                images.add(entry, video, method, number)
             own[position] = None  # type: ignore[call-overload]
-        return list(videos.values())
+        return _between(clips, images)
 
-    def _counted(self, split: str, groups: list[Clip | list[Frame]]) -> Sequence[Clip]:
-        clips = [group for group in groups if isinstance(group, Clip)]
+    def _counted(self, split: str, parts: list[Clip | Pictures]) -> Sequence[Clip]:
+        clips = [part for part in parts if isinstance(part, Clip)]
         return self.counted(split, clips) if clips else []
 
     def _entries(self) -> tuple[list[Entry], Path]:
@@ -185,6 +181,34 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
             raise DataError(f"'{root}' is a file, not the folder of options.manifest; give one of the two")
         path, base = (root, root.parent) if manifest is None else (root / manifest, root)
         return read_manifest(path, base, self.options.columns), path
+
+
+def _between(clips: dict[int, Clip], images: Listing) -> list[Clip | Pictures]:
+    """Return video files by the numbers of their videos, and between them the images of the other videos."""
+    pictures = images.pictures()
+    if not clips:
+        return [pictures]
+    parts: list[Clip | Pictures] = []
+    done = 0
+    for number, clip in clips.items():
+        end = bisect.bisect_left(images.numbers, number)
+        parts += [pictures[done:end], clip] if end > done else [clip]
+        done = end
+    return [*parts, pictures[done:]] if done < len(pictures) else parts
+
+
+def _sampled(pictures: Pictures, sampler: Sampler) -> Pictures:
+    """Return the frames that `sampler` picks from each video, whose frames stand together; see `picked`."""
+    videos, names = pictures.video, pictures.picture
+    starts = [i for i in range(len(videos)) if i == 0 or videos[i] != videos[i - 1]]
+    chosen: list[int] = []
+    for start, end in zip(starts, [*starts[1:], len(videos)], strict=True):
+        faces: dict[str, list[int]] = {}
+        for position in range(start, end):
+            faces.setdefault((names[position] if names else "") or pictures.id[position], []).append(position)
+        listed = list(faces.values())
+        chosen += [position for i in sampler(len(listed)) for position in listed[i]]
+    return pictures if chosen == list(range(len(pictures))) else pictures.take(chosen)
 
 
 def _strange(entries: list[Entry], source: Path) -> list[str]:

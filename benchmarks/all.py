@@ -21,6 +21,7 @@ NAMES = (
     "manifest_listing",
     "machines",
     "memory",
+    "kept_memory",
     "resume",
     "cluster",
     "intervals",

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..cards.folders import DEVICES
+from ..core.allocation import keep_freed_memory
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
@@ -44,7 +45,17 @@ def check_compiling(device: torch.device) -> None:
 
 
 def pick_device(device: str) -> torch.device:
-    """Return a device; `auto` is CUDA if available, else the CPU. Raises DetectorError for an unusable device."""
+    """Return a device; `auto` is CUDA if available, else the CPU, for which freed memory is kept from now on.
+
+    Raises DetectorError for an unusable device.
+    """
+    picked = _picked(device)
+    if picked.type == "cpu":
+        keep_freed_memory()
+    return picked
+
+
+def _picked(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

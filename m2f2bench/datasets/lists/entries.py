@@ -84,7 +84,7 @@ class Entry:
         return video, method
 
 
-class Listing:
+class PictureColumns:
     """Columns of the images of one split, of which entries are added one by one; videos in the order of their first."""
 
     def __init__(self, split: str) -> None:

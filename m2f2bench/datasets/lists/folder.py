@@ -21,7 +21,7 @@ from ..files.folders import entries_of, holds
 from ..files.images import IMAGE_SUFFIXES
 from ..files.media import MediaAdapter
 from ..files.video import VIDEO_SUFFIXES
-from .entries import LABELS, Entry, Listing, people
+from .entries import LABELS, Entry, PictureColumns, people
 from .manifest import ColumnName, read_manifest
 
 MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
@@ -143,7 +143,7 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         entries.clear()
         videos: dict[str, tuple[str, int]] = {}  # the name, once for all frames, and the number
         clips: dict[int, Clip] = {}
-        images = Listing(split)
+        images = PictureColumns(split)
         for position, entry in enumerate(own):
             name, method = entry.names()
             before = len(videos)
@@ -183,7 +183,7 @@ class FolderAdapter(MediaAdapter[FolderOptions]):
         return read_manifest(path, base, self.options.columns), path
 
 
-def _between(clips: dict[int, Clip], images: Listing) -> list[Clip | Pictures]:
+def _between(clips: dict[int, Clip], images: PictureColumns) -> list[Clip | Pictures]:
     """Return video files by the numbers of their videos, and between them the images of the other videos."""
     pictures = images.pictures()
     if not clips:

@@ -1,0 +1,38 @@
+"""Memory that is kept: a process that frees and takes large arrays gets no new pages, unless its user decided."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+from m2f2bench.core.allocation import keep_freed_memory
+print(keep_freed_memory())
+for turn in range(7):
+    if turn == 2:  # the arrays before are given back after the next are there
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [bytearray(48 << 20) for _ in range(2)]  # numpy asks for huge pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+WITHOUT = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+
+
+def faults(**environment: str) -> tuple[bool, int]:
+    """Whether memory is kept, and the pages that five turns of two arrays of 48 MiB took from the system."""
+    command = [sys.executable, "-c", PROGRAM]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=WITHOUT | environment).stdout
+    kept, pages = told.split()
+    return kept == "True", int(pages)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="glibc alone has it")
+def test_large_arrays_get_the_memory_of_those_before() -> None:
+    kept, pages = faults()
+    assert kept and pages < 1000
+    by_user, all_pages = faults(GLIBC_TUNABLES="glibc.malloc.mmap_max=65536")
+    assert not by_user and all_pages > 10 * 48 * 256 * 0.9, "ten arrays of 48 MiB in pages of 4 KiB"
+    assert not faults(MALLOC_TRIM_THRESHOLD_="200000")[0]

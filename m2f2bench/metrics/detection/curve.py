@@ -19,9 +19,8 @@ from ..facts import PAUC_MAX_FPR
 
 Steps = np.ndarray[Any, np.dtype[np.int64]]
 """Number of levels, from the top, that are called fake, [B] or several of each weighting [K, B]."""
-
-
 TINY = float(np.finfo(np.float64).tiny)
+"""Smallest normal number."""
 
 
 class Curve(NamedTuple):

@@ -106,7 +106,7 @@ class PictureColumns:
 
     def pictures(self) -> Pictures:
         """Return the images by video."""
-        columns: dict[str, Any] = self._columns
+        columns: dict[str, Any] = dict(self._columns)
         ids, paths = columns["id"], columns.pop("paths")
         folder = paths[0].removesuffix(ids[0]) if paths else ""
         if any(path != folder + name for path, name in zip(paths, ids, strict=True)):

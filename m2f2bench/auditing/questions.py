@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.cores import one_blas_thread
 from ..core.errors import M2F2BenchError, MachineError
 from ..core.records import FAKE, REAL, Frame
 from ..datasets.base import Adapter
@@ -161,7 +162,8 @@ def _words_auc(
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])
         return np.asarray(model.decision_function(words.transform([texts[i] for i in test])))
 
-    scores = fold_scores(learned, label, group, np.zeros_like(label), least, seed)
+    with one_blas_thread():
+        scores = fold_scores(learned, label, group, np.zeros_like(label), least, seed)
     auc, ci = auc_interval(label, scores, group, resamples=resamples, seed=seed)
     return auc, ci, ""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.connected import factorize
+from ..core.cores import one_blas_thread
 from ..core.progress import progress_bar
 from ..core.records import FAKE, REAL
 from ..metrics.detection.intervals import auc_interval
@@ -95,7 +96,7 @@ def probe(facts: Sequence[Facts], seed: int = 0, resamples: int = 1000) -> Probe
     subsets = {OVERALL: real | fake} | {name: real | (fake & (method == name)) for name in sorted(set(method[fake]))}
     total = len(subsets) * (len(CUES) - 1)
     cells: dict[str, dict[str, Cell]] = {}
-    with progress_bar("probing for shortcuts", len(subsets) * len(CUES)) as advance:
+    with one_blas_thread(), progress_bar("probing for shortcuts", len(subsets) * len(CUES)) as advance:
         for name, kept in subsets.items():
             rows = np.flatnonzero(kept)
             groups = np.unique(group[rows], return_inverse=True)[1].astype(np.int64)

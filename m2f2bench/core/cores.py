@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -42,3 +42,17 @@ def usable_cores() -> int:
         share, period = QUOTA.read_text().split()
         found = min(found, math.ceil(int(share) / int(period)))
     return max(1, found)
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let linear algebra compute on one thread within this context.
+
+    Small products take longer on several, which wait for each other at full speed, and each number of threads rounds
+    differently.
+    """
+    import scipy.linalg  # noqa: F401 - it has a BLAS of its own, and only what is loaded is limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

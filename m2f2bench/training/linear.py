@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.arrays import Codes
+from ..core.cores import one_blas_thread
 from ..core.errors import FrameError
 from ..core.records import FAKE, REAL, Frame
 from .frames import check_classes, check_unreadable, components
@@ -50,10 +51,7 @@ def fit_linear(
     C is the value with the best mean AUC over stratified folds that share no group, the smaller on ties; 0.01 if there
     are too few groups for folds. Returns the model, C, and (C, AUC) of every candidate.
     """
-    from threadpoolctl import threadpool_limits
-
-    # One thread: so small products take many times longer on several, and each number of threads rounds differently.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         tried = _cross_validate(features, labels, groups, seed)
         best = max(tried, key=lambda row: (row["cv_auc"], -row["c"]))["c"] if tried else 0.01
         scaler, regression = _pipeline(best).fit(features, labels)

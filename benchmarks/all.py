@@ -15,6 +15,7 @@ NAMES = (
     "quickstart",
     "run_overhead",
     "small_images",
+    "audit",
     "deepfakebench_listing",
     "hdf5_read",
     "video_reading",

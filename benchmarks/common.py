@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +35,26 @@ def command(words: Sequence[object], log: Path, threads: int = 1) -> None:
         done = subprocess.run(line, env=environment, stdout=file, stderr=subprocess.STDOUT)
     if done.returncode:
         raise SystemExit(f"`m2f2bench {' '.join(map(str, words))}` failed: see {log}")
+
+
+def spent() -> float:
+    """Seconds of the processor that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def beside(bare: Callable[[list[T]], object], batches: list[T], whole: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of `bare` over all batches, half of them before `whole` and half after it, and those of `whole`.
+
+    So a processor that becomes slower or faster in between counts in both.
+    """
+    middle = (len(batches) + 1) // 2
+    marks = [time.perf_counter()]
+    for part in (lambda: bare(batches[:middle]), whole, lambda: bare(batches[middle:])):
+        part()
+        marks.append(time.perf_counter())
+    before, run, after = (b - a for a, b in pairwise(marks))
+    return before + after, run
 
 
 def span(ci: Sequence[float] | None) -> str:

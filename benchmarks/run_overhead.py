@@ -2,21 +2,22 @@
 
 EfficientNet-Lite0, and an Xception that `import-weights` made of a file in the form of DeepfakeBench; asked: at most
 1.05. `ratio` is the median of the rounds' ratios, `least` that of the least times: a disturbance only ever adds. The
-bare pass has every frame decoded and normalised beforehand, in batches of 32; `run` reads the JPEG files, decodes,
-hashes, prepares, predicts, writes the rows, scores and writes the result. What it does once (cards, the network, some
-frames judged again, metrics) took .3 s: of EfficientNet's 768 frames 5%, of 3,072 frames 1%.
+bare pass, half of it before `run` and half after it, has every frame decoded and normalised beforehand, in batches of
+32; `run` reads the JPEG files, decodes, hashes, prepares, predicts, writes the rows, scores and writes the result. What
+it does once (cards, the network, some frames judged again, metrics) took .3 s: of EfficientNet's 768 frames 5%, of
+3,072 frames 1%.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import make_frames, make_lite0, report, sized
+from common import beside, make_frames, make_lite0, report, sized
 
 ROUNDS, BATCH = sized((5, 32), (1, 2))
 FRAMES = {"lite0": sized(3072, 4), "xception": sized(96, 2)}
@@ -58,24 +59,18 @@ def measure(name: str, network: Path, root: Path) -> dict[str, object]:
         detector.normalise(torch.from_numpy(np.stack(images[i : i + BATCH]))).clone()
         for i in range(0, len(images), BATCH)
     ]
-    bare, whole = [], []
-    for number in range(ROUNDS + 1):
-        start = time.perf_counter()
+
+    def forward(some: list[torch.Tensor]) -> None:
         with torch.inference_mode():
-            for batch in batches:
+            for batch in some:
                 detector.model(batch)
-        middle = time.perf_counter()
-        m2f2bench.run(
-            detectors=detector.card,
-            datasets=str(root / "faces"),
-            out=root / f"out{number}",
-            batch_size=BATCH,
-            device="cpu",
-        )
-        end = time.perf_counter()
-        if number:  # the first round warms up
-            bare.append(middle - start)
-            whole.append(end - middle)
+
+    def run(number: int) -> None:
+        out, faces = root / f"out{number}", str(root / "faces")
+        m2f2bench.run(detectors=detector.card, datasets=faces, out=out, batch_size=BATCH, device="cpu")
+
+    rounds = [beside(forward, batches, partial(run, number)) for number in range(ROUNDS + 1)]
+    bare, whole = zip(*rounds[1:], strict=True)  # the first warms up
     ratios = [w / b for w, b in zip(whole, bare, strict=True)]
     return {
         "what": f"run / bare forward, {name}, {FRAMES[name]} frames",

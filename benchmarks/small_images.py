@@ -6,14 +6,13 @@ them with Pillow alone. Asked: at most 12 s on a machine on which 0.5.0 took 27 
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import command, report, sized
+from common import command, report, sized, spent
 from PIL import Image
 
 COUNT = sized(50_000, 200)
@@ -36,12 +35,6 @@ def make_images(root: Path, count: int) -> None:
         for number in range(count // 2):
             small = Image.fromarray(draws.integers(0, 256, (8, 8, 3), dtype=np.uint8))
             small.resize((64, 64), Image.Resampling.BICUBIC).save(root / label / f"{number:06d}.jpg", quality=85)
-
-
-def spent() -> float:
-    """Seconds of the processor that ended children took."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

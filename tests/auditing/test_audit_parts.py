@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 from audit_folder import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import m2f2bench
-from m2f2bench.auditing import facts
+from m2f2bench.auditing import facts, heldout, questions
 from m2f2bench.auditing.duplicates import (
     APART,
     NEAR,
@@ -33,6 +35,7 @@ from m2f2bench.auditing.facts import Facts, PixelFacts, laplacian, look, own_fil
 from m2f2bench.auditing.files import FileFacts, kind_of, read_facts
 from m2f2bench.auditing.heldout import Cue, Encoder, Sample, balanced_ranks, beyond_chance, held_out_scores, shuffled
 from m2f2bench.auditing.report import first_few, plural
+from m2f2bench.auditing.shortcuts import probe
 from m2f2bench.core.records import Frame, Locator
 from m2f2bench.metrics.detection.intervals import auc_interval
 
@@ -248,6 +251,29 @@ def test_a_cue_that_neither_rises_nor_falls_is_found() -> None:
     given_sample = sample(200, label)
     scores = held_out_scores(cue_of(values), given_sample, 0)
     assert auc_interval(label, scores, given_sample.group, resamples=0)[0] > 0.99
+
+
+def test_models_learn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads share out small products, which takes longer and rounds differently."""
+    used: list[int] = []
+    scores = heldout.fold_scores
+
+    def watched(*given: Any) -> Any:
+        used.extend(one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas")
+        return scores(*given)
+
+    monkeypatch.setattr(heldout, "fold_scores", watched)
+    monkeypatch.setattr(questions, "fold_scores", watched)
+    label, group = [0, 1] * 20, [number // 2 for number in range(40)]
+    faces = [frame(f"f{n}", f"v{n}", label[n], "test", (f"p{group[n]}",)) for n in range(40)]
+    looks = [PixelFacts("", "", 64, 64, 0, b"", one.label + n % 3, 0.5 * n) for n, one in enumerate(faces)]
+    seen = [Facts(one, pixels, None) for one, pixels in zip(faces, looks, strict=True)]
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        found = probe(seen, resamples=0)
+        pictures = len(used)
+        leak = questions.question_leaks([f"Is it {'sharp' if n % 3 else 'soft'}?" for n in range(40)], label, group)
+    assert found is not None and leak.auc is not None
+    assert 0 < pictures < len(used) and set(used) == {1}
 
 
 def test_unequal_folds_do_not_push_a_worthless_cue_under_a_half() -> None:

@@ -63,3 +63,24 @@ def test_a_processor_has_its_name_and_widest_vectors(
     if said is not None:
         (tmp_path / "cpuinfo").write_text(said)
     assert processor_name() == expected
+
+
+def test_linear_algebra_has_one_thread_also_where_it_is_loaded_later() -> None:
+    """NumPy and SciPy have a BLAS each, and SciPy's is loaded with scikit-learn."""
+    code = """
+from threadpoolctl import threadpool_info
+from m2f2bench.core.cores import one_blas_thread
+
+def threads():
+    return sorted({one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"})
+
+with one_blas_thread():
+    import sklearn.linear_model
+    print(threads())
+print(threads())
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    within, after = done.stdout.splitlines()
+    assert within == "[1]"
+    assert after == "[2]" or usable_cores() == 1

@@ -51,7 +51,8 @@ def plain_pixels(data: bytes, layout: Layout) -> Image | None:
     except ValueError:
         return None
     try:
-        simplejpeg.decode_jpeg(data[: scan.end - 1] + _END, "GRAY", min_factor=8)
+        # Without a least size, simplejpeg takes no notice of the factor.
+        simplejpeg.decode_jpeg(data[: scan.end - 1] + _END, "GRAY", min_height=1, min_width=1, min_factor=8)
     except ValueError as error:
         return found if _SHORT in str(error) else None
     return None

@@ -277,6 +277,8 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto", pre
         if wanted not in PRECISIONS:
             raise CardError(f"precision {wanted}{near(wanted, PRECISIONS)}")
         detector.compute_in(wanted)
+    if not card.channels_last:
+        detector.order_by_channels()
     if card.compile:
         detector.compile_network()
     return detector

@@ -84,6 +84,9 @@ class DetectorCard(Card):
     """Arithmetic in which a torch network judges, unless `--precision` chooses another; None: as the backend does."""
     compile: bool = False
     """Whether a torch network is compiled by `torch.compile` for judging, by which its scores move by rounding."""
+    channels_last: bool = True
+    """Whether a torch network of images judges in channels-last memory, faster in most places; else by channels, by
+    which its scores move by rounding."""
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""
     training: TrainingSettings | None = None
@@ -114,8 +117,9 @@ class DetectorCard(Card):
         for key in ("fake_class", "precision"):
             if values.get(key, 0) is None:
                 del values[key]
-        if not values.get("compile", True):
-            del values["compile"]
+        for key, default in (("compile", False), ("channels_last", True)):
+            if values.get(key) is default:
+                del values[key]
         return values
 
 

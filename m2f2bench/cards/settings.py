@@ -211,6 +211,9 @@ class TrainingSettings(Settings):
     """On a GPU by algorithms that give the same bits in every training; false: by those that are fastest there."""
     compile: bool = False
     """The network is compiled by `torch.compile`: faster steps after minutes of compiling; results move by rounding."""
+    channels_last: bool = True
+    """A network of images learns in channels-last memory, faster in most places; else by channels, and results move by
+    rounding."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""
     frames_per_video: int | None = Field(default=None, ge=1)
@@ -267,7 +270,7 @@ class TrainingSettings(Settings):
         """
         later = {"epoch_images", "loss", "views", "train_on", "source", "freeze", "ema", "sam"}
         later |= {"classes", "plateau_cooldown", "validate_steps", "val_frames", "ties", "sampling", "freeze_epochs"}
-        later |= {"deterministic", "compile", "resize"}
+        later |= {"deterministic", "compile", "channels_last", "resize"}
         found = _without(self, later) | {"workers": 0}  # which decide nothing
         steps = ("rotate", "shift", "hue", "erase")
         if "loss" in found:

@@ -85,6 +85,10 @@ class Detector(abc.ABC):
         """Judge by a network compiled with `torch.compile` from now on; this class has none, which is logged."""
         log.warning("detector '%s' has no network that torch compiles: compile does not change it", self.card.name)
 
+    def order_by_channels(self) -> None:
+        """Judge with pixels ordered by channels from now on; this class has no network of images, which is logged."""
+        log.warning("detector '%s' has no network of images: channels_last does not change it", self.card.name)
+
     def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
         """Return what `forward` returns in fp32; None if it computes so anyway, or in an arithmetic of its own."""
         return None

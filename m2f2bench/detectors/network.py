@@ -17,7 +17,7 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import computing, why_not
 from ..core.errors import DetectorError
-from ..training.device import channels_last, check_compiling, own_draws, pick_device
+from ..training.device import Normalisation, by_channels, channels_last, check_compiling, own_draws, pick_device
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import Trainable, check_options, object_fingerprint, trained_weights
@@ -129,6 +129,8 @@ class NetworkDetector(Trainable):
     """How the network computes, one of `arithmetic.PRECISIONS`."""
     compiled = False
     """Whether `torch.compile` has made the network anew."""
+    channels_last = True
+    """Whether kernels and pictures are in channels-last memory."""
     parts = ""
     """Parts that by the card compute otherwise, such as `clip-bf16`, for `precision`."""
 
@@ -157,7 +159,7 @@ class NetworkDetector(Trainable):
         self.device = pick_device(device)
         self.model = channels_last(model.eval().requires_grad_(False).to(self.device))
         self.settings, self._fingerprint = settings, fingerprint
-        self.normalise = Normalise(settings, reuse=True)
+        self.normalise: Normalisation = Normalise(settings, reuse=True)
         self.preprocessing = str(settings)
 
     def compute_in(self, precision: str) -> None:
@@ -174,9 +176,16 @@ class NetworkDetector(Trainable):
         self.compiled = True
         self._name_precision()
 
+    def order_by_channels(self) -> None:
+        """See `Detector.order_by_channels`."""
+        self.normalise = by_channels(self.model, self.normalise)
+        self.channels_last = False
+        self._name_precision()
+
     def _name_precision(self) -> None:
         own = "" if self.arithmetic == "fp32" and self.parts else self.arithmetic
-        self.precision = "+".join(filter(None, (own, self.parts, "compiled" if self.compiled else "")))
+        how = ("by-channels" if not self.channels_last else "", "compiled" if self.compiled else "")
+        self.precision = "+".join(filter(None, (own, self.parts, *how)))
 
     def computing(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which the network computes in the detector's precision."""

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
 
+Normalisation = Callable[[torch.Tensor], torch.Tensor]
+"""From a stacked batch of prepared images, on the device, to a network's input."""
 AT_REST = 5.0
 """Seconds at most that a process waits at its end for gloo's threads to come to rest."""
 
@@ -31,6 +33,15 @@ def channels_last(module: nn.Module) -> nn.Module:
     if any(value.ndim == 5 for value in module.parameters()):
         return module
     return module.to(memory_format=torch.channels_last)
+
+
+def by_channels(module: nn.Module, normalise: Normalisation) -> Normalisation:
+    """Put a module's kernels into memory that is ordered by channels, and return `normalise` with results ordered so.
+
+    A convolution of which either is in channels-last memory computes in that.
+    """
+    module.to(memory_format=torch.contiguous_format)
+    return lambda images: normalise(images).contiguous()
 
 
 def check_compiling(device: torch.device) -> None:

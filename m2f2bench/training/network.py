@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..cards.settings import InputSettings, TrainingSettings
 from ..core.errors import CardError, NothingJudged
-from .device import channels_last, check_compiling
+from .device import Normalisation, by_channels, channels_last, check_compiling
 from .feed import Feed
 from .frames import FrameReader, unreadable_notes
 from .freezing import Held, freeze
@@ -60,7 +60,7 @@ class Network:
 
     model: nn.Module
     prepare: Callable[[Image], npt.NDArray[Any]]
-    normalise: Callable[[torch.Tensor], torch.Tensor]
+    normalise: Normalisation
     frozen: tuple[str, ...] = ()
     training_only: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
@@ -121,7 +121,11 @@ class _Detection(Objective[Part]):
 
     def __init__(self, job: TrainingJob, network: Network, accelerator: Any) -> None:
         """Freeze what `network` and the card name. Raises as `fit_network`."""
-        super().__init__(job, channels_last(network.model), accelerator)
+        if job.settings.channels_last:
+            channels_last(network.model)
+        else:
+            network.normalise = by_channels(network.model, network.normalise)
+        super().__init__(job, network.model, accelerator)
         self.settings, self.optimizing, self.network = job.settings, job.settings, network
         if self.settings.compile:
             check_compiling(self.device)

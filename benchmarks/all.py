@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, each in a process of its own (about half an hour on two cores).
+"""All benchmarks, one after the other, each in a process of its own (about an hour on two cores).
 
 One that fails keeps none of the others from running; the exit status is 1 then. With --quick each does very little.
 """

@@ -4,8 +4,8 @@ Random weights, batches of 8 noise images, one process, in turn. The reference c
 (transformers' CLIPVisionModel, its own matrix product and attention), EfficientNet-B4 and the head; its bridge, a
 constant, is left out to its advantage. Asked of ours: at least 1.8 times as many images a second in fp32, 3 times with
 CLIP in bf16, and `run` at most 1.05 times its bare forward pass, four frames that it judges again included. How far
-P(fake) moves is in the table too. With --forward the part about `run` is left out, which takes a quarter of an hour on two
-cores; the others take two.
+P(fake) moves is in the table too. With --forward the part about `run` is left out, which takes a quarter of an hour on
+two cores; the others take two minutes.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from .cards.models import (
 )
 from .cards.registry import ADAPTERS, BACKENDS, Registry, is_file_reference, load_from_file
 from .core.arguments import checked
-from .core.arithmetic import PRECISIONS
 from .core.errors import CardError, DataError, DetectorError, M2F2BenchError, first_line, near
 from .core.files import user_path
 from .core.guests import guest
@@ -36,7 +35,7 @@ from .datasets.dataset import Dataset
 from .datasets.plain import GIVEN, MANIFESTS, plain_card, slug
 from .datasets.recognition import at_its_root, card_of_folder
 from .detectors.base import Detector, starting_options
-from .detectors.build import build_detector, wrap_object
+from .detectors.build import build_detector, set_up, wrap_object
 from .detectors.published.forms import FORMS
 from .detectors.weights.given import ENDINGS, called, card_of, is_classifier, is_given
 from .metrics.registry import known_metric, load_metric, notes
@@ -272,15 +271,7 @@ def load_detector(reference: str | DetectorCard | Any, device: str = "auto", pre
         detector = build_detector(card, cls, device)
     else:
         card, detector = wrap_object(reference)
-    detector.card = card
-    if wanted := precision or card.precision:
-        if wanted not in PRECISIONS:
-            raise CardError(f"precision {wanted}{near(wanted, PRECISIONS)}")
-        detector.compute_in(wanted)
-    if not card.channels_last:
-        detector.order_by_channels()
-    if card.compile:
-        detector.compile_network()
+    set_up(detector, card, precision)
     return detector
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..cards.models import DetectorCard, validate
-from ..core.errors import DetectorError, M2F2BenchError, first_line
+from ..core.arithmetic import PRECISIONS
+from ..core.errors import CardError, DetectorError, M2F2BenchError, first_line, near
 from ..core.guests import guest
 from .base import Detector, PlainDetector, check_options
 
@@ -28,6 +29,22 @@ def build_detector(card: DetectorCard, cls: type, device: str) -> Detector:
         raise
     except Exception as error:
         raise DetectorError(f"detector '{card.name}' cannot be built: {first_line(error)}") from error
+
+
+def set_up(detector: Detector, card: DetectorCard, precision: str | None) -> None:
+    """Let a detector judge as its card says, and in `precision` where that is not None.
+
+    Raises CardError for an unknown precision, and DetectorError for what its device cannot do.
+    """
+    detector.card = card
+    if wanted := precision or card.precision:
+        if wanted not in PRECISIONS:
+            raise CardError(f"precision {wanted}{near(wanted, PRECISIONS)}")
+        detector.compute_in(wanted)
+    if not card.channels_last:
+        detector.order_by_channels()
+    if card.compile:
+        detector.compile_network()
 
 
 def wrap_object(detector: Any) -> tuple[DetectorCard, Detector]:

@@ -171,6 +171,8 @@ class NetworkDetector(Trainable):
 
     def compile_network(self) -> None:
         """See `Detector.compile_network`. Raises DetectorError if torch cannot compile here."""
+        if self.compiled:
+            return  # a detector that is loaded already is given to `run` again
         check_compiling(self.device)
         self.model.compile()
         self.compiled = True
@@ -178,6 +180,8 @@ class NetworkDetector(Trainable):
 
     def order_by_channels(self) -> None:
         """See `Detector.order_by_channels`."""
+        if not self.channels_last:
+            return  # a detector that is loaded already is given to `run` again
         self.normalise = by_channels(self.model, self.normalise)
         self.channels_last = False
         self._name_precision()

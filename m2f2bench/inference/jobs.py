@@ -15,7 +15,7 @@ from ..core.records import REAL, Frame, Locator, Prediction
 from ..datasets.base import Adapter
 from ..datasets.dataset import pick, spread
 from ..datasets.files.video import read_video
-from ..runs.detection import predict
+from ..runs.judging import predict
 from .given import is_video
 from .held import Clip, Files, frame_of, key
 from .overlays import DRAWN, ToDraw

@@ -34,8 +34,8 @@ from ..scoring.control_names import CONTROLS, PREFIX
 from ..scoring.controls import control_answers
 from ..scoring.score_answers import score_answers
 from .ask import Asking, ExplainerClient, in_calls, require_explainer
-from .detection import Predicting
 from .job import Job, Settings, Written, current_answers
+from .judging import Predicting
 
 FORMS = ("m2f2",)
 """What `run --export` can write: `m2f2` are M2F2-Det's output files."""

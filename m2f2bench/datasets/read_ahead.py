@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -210,36 +211,44 @@ class ReadAhead(Generic[T, R]):
                 del result
                 self._release(size)
 
-    def batches(self, length: int) -> Generator[list[R], None, None]:
+    def batches(self, length: int, kept: int = 1) -> Generator[list[R], None, None]:
         """Yield lists of at most `length` results, shorter if these take more than `BATCH_BYTES`.
 
-        A list is emptied when the next is requested. If `work` raises, results before it are yielded first.
+        The last `kept` lists are the user's; an older one is emptied when the next is requested. If `work` raises,
+        results before it are yielded first.
         """
+        given: deque[tuple[list[R], int]] = deque()
+        for batch, held in self._batches(length):
+            given.append((batch, held))
+            del batch
+            yield given[-1][0]
+            if len(given) == kept:
+                old, freed = given.popleft()
+                old.clear()
+                self._release(freed)
+
+    def _batches(self, length: int) -> Generator[tuple[list[R], int], None, None]:
+        """Yield lists, as `batches` does, and the bytes of each."""
         batch: list[R] = []
         held = 0
         with closing(self._sized()) as results:
             try:
                 for result, size in results:
                     if batch and held + size > BATCH_BYTES:
-                        yield batch
-                        held = self._let_go(batch, held)
+                        yield batch, held
+                        batch, held = [], 0
                     batch.append(result)
                     del result
                     held += size
                     if len(batch) == length:
-                        yield batch
-                        held = self._let_go(batch, held)
+                        yield batch, held
+                        batch, held = [], 0
             except Exception:
                 if batch:
-                    yield batch
+                    yield batch, held
                 raise
             if batch:
-                yield batch
-
-    def _let_go(self, batch: list[R], held: int) -> int:
-        batch.clear()
-        self._release(held)
-        return 0
+                yield batch, held
 
     def _sized(self) -> Generator[tuple[R, int], None, None]:
         # Daemons: a generator that is never closed must not keep the process alive.

@@ -7,10 +7,9 @@ import hashlib
 import inspect
 import logging
 import math
-import numbers
 import pkgutil
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,6 +22,7 @@ from ..core.guests import guest
 from ..core.identity import UNKNOWN, identify
 from ..core.sources import Unidentified
 from ..training.job import FitReport, TrainingJob
+from .scores import listed
 from .weights.weight_files import recognise
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Detector(abc.ABC):
     precision: str = "fp32"
     """Float32 arithmetic is exact, whatever torch's settings, unless this names `tf32`: then torch's settings apply."""
     seed: int | None = None
+    in_background: bool = False
+    """Whether `begin_forward` returns while a device still computes, so that the next batch can be made meanwhile."""
 
     @classmethod
     def clip_frames(cls, card: DetectorCard) -> int:
@@ -69,6 +71,14 @@ class Detector(abc.ABC):
     @abc.abstractmethod
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """P(fake), float [B], for prepared images and their frames' ids. Ids are names, never labels."""
+
+    def begin_forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Callable[[], Floats]:
+        """Begin what `forward` does, and return what waits for its scores; here, it computes them.
+
+        It is called where `in_background` is true, and then for a second batch before the first one's scores are
+        waited for.
+        """
+        return partial(self.forward, batch, ids)
 
     def predict(self, images: Sequence[Image], ids: Sequence[str] | None = None) -> Floats:
         """P(fake), float [B], for RGB uint8 images [H, W, 3] of any size."""
@@ -257,45 +267,6 @@ class _LocalizerLike(Localizer):
     def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
         own: Any = getattr(self.own, "seen", None)
         return own(height, width) if callable(own) else super().seen(height, width)
-
-
-def listed(given: Any, count: int) -> list[Any] | str:
-    """Return scores as numbers (NaN and None stand for single frames), or what is wrong with them, to follow "gave".
-
-    Accepted are sequences, arrays and tensors of `count` numbers, also of shape [count, 1].
-    """
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-    if isinstance(given, (str, bytes, dict)) or not hasattr(given, "__len__"):
-        return f"{type(given).__name__} {given!r:.60} instead of one number per frame"
-    shape = tuple(getattr(given, "shape", ()))
-    if len(shape) == 0 and not isinstance(given, (list, tuple)) and hasattr(given, "shape"):
-        return f"a single number for {count} frames, not one each"
-    if len(shape) > 1 and any(length != 1 for length in shape[1:]):
-        both = ": are they P(real) and P(fake)? Return scores[:, 1] alone" if shape[1:] == (2,) else ""
-        return f"numbers of the shape {list(shape)} instead of one number per frame{both}"
-    if len(given) != count:
-        return f"{len(given)} scores for {count} frames, not one each"
-    found = [_plain(value) for value in (given.tolist() if shape else given)]
-    odd = (value for value in found if isinstance(value, bool) or not isinstance(value, (numbers.Real, type(None))))
-    if (wrong := next(odd, None)) is not None:
-        return f"{type(wrong).__name__} {wrong!r:.60} instead of one number per frame{_meant(wrong)}"
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Return the number in an array or tensor of one element; any other value unchanged."""
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        return value[0]
-    return value.item() if hasattr(value, "shape") and hasattr(value, "item") and math.prod(value.shape) == 1 else value
-
-
-def _meant(value: Any) -> str:
-    if isinstance(value, bool):
-        return ": that is a verdict; a score is P(fake) in [0, 1]"
-    if isinstance(value, (list, tuple)) and len(value) == 2:
-        return ": are they P(real) and P(fake)? Return the second alone"
-    return ""
 
 
 def check_options(cls: Callable[..., Any], card: DetectorCard) -> dict[str, Any]:

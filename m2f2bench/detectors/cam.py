@@ -89,6 +89,15 @@ class CamDetector(Detector, Localizer):
         """Return the detector's P(fake), bit for bit."""
         return self.detector.forward(batch, ids)
 
+    @property
+    def in_background(self) -> bool:  # type: ignore[override]
+        """See `Detector.in_background`."""
+        return self.detector.in_background
+
+    def begin_forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Callable[[], Floats]:
+        """See `Detector.begin_forward`."""
+        return self.detector.begin_forward(batch, ids)
+
     def in_fp32(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats | None:
         """See `Detector.in_fp32`."""
         return self.detector.in_fp32(batch, ids)

@@ -17,7 +17,16 @@ from ..cards.models import DetectorCard
 from ..cards.settings import InputSettings
 from ..core.arithmetic import computing, why_not
 from ..core.errors import DetectorError
-from ..training.device import Normalisation, by_channels, channels_last, check_compiling, own_draws, pick_device
+from ..training.device import (
+    Normalisation,
+    by_channels,
+    channels_last,
+    check_compiling,
+    fetch,
+    own_draws,
+    pick_device,
+    send,
+)
 from ..training.job import FitReport, TrainingJob
 from ..training.processes import together
 from .base import Trainable, check_options, object_fingerprint, trained_weights
@@ -211,18 +220,37 @@ class NetworkDetector(Trainable):
         return resize(image, self.settings)
 
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Return P(fake) = sigmoid(logit), float64 [B]."""
-        scores: Floats = torch.sigmoid(torch.from_numpy(self.logits(batch))).numpy()
-        return scores
+        """Return P(fake), float64 [B]; see `probabilities`."""
+        return self.probabilities(self.logits(batch))
 
     def logits(self, batch: Sequence[Any]) -> Floats:
         """Return logits of fake, float64 [B], computed in `precision`, for images as `prepare` returns them."""
+        return self._begin_logits(batch)()
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return P(fake) = sigmoid(logit), float64 [B], of logits, float64 [B]."""
+        scores: Floats = torch.sigmoid(torch.from_numpy(logits)).numpy()
+        return scores
+
+    @property
+    def in_background(self) -> bool:  # type: ignore[override]
+        """See `Detector.in_background`: true on a CUDA device, but not for a subclass that judges in its own way."""
+        own = type(self).forward, type(self).logits
+        return self.device.type == "cuda" and own == (NetworkDetector.forward, NetworkDetector.logits)
+
+    def begin_forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Callable[[], Floats]:
+        """See `Detector.begin_forward`."""
+        wait = self._begin_logits(batch)
+        return lambda: self.probabilities(wait())
+
+    def _begin_logits(self, batch: Sequence[Any]) -> Callable[[], Floats]:
+        """Give the device a batch, and return what waits for its logits."""
         if not batch:
-            return np.zeros(0)
+            return lambda: np.zeros(0)
         with self.computing(), torch.inference_mode():
-            images = torch.from_numpy(np.stack(batch)).to(self.device)
-            found: Floats = self.model(self.normalise(images)).reshape(len(batch)).double().cpu().numpy()
-        return found
+            images = send(batch, self.device)
+            wait = fetch(self.model(self.normalise(images)).reshape(len(batch)).double())
+        return lambda: wait().numpy()
 
     def fingerprint(self) -> str:
         """Return a hash of weights, options and input."""

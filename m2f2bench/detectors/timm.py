@@ -18,7 +18,7 @@ from ..cards.settings import InputSettings, Probability, Settings
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, first_line, near
 from ..core.tensors import write_tensors
-from ..training.device import process_device
+from ..training.device import process_device, send
 from ..training.job import FitReport, TrainingJob, finished_report, write_report
 from ..training.processes import together
 from .base import file_fingerprint, trained_weights
@@ -288,7 +288,7 @@ def _probe_features(
         if not ready:
             continue
         kept += [frame for frame, _ in ready]
-        batch = torch.from_numpy(np.stack([image for _, image in ready])).to(device)
+        batch = send([image for _, image in ready], device)
         with exact_fp32(), torch.inference_mode():
             rows.append(probe.features(normalise(batch)).cpu().numpy())
     return kept, np.concatenate(rows)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from ..core.arithmetic import exact_fp32
 from ..core.errors import DetectorError, M2F2BenchError, first_line, refuse_machine_fault
@@ -15,12 +17,14 @@ from ..core.records import Frame, Prediction
 from ..core.rows import likely_cause
 from ..datasets.base import Adapter
 from ..datasets.read_ahead import OK, Loaded, frames_ahead
-from ..detectors.base import Detector, listed
+from ..detectors.base import Detector
 from ..detectors.engines import Groups
+from ..detectors.scores import listed
 from .job import frame_facts
 
 Outcome = float | tuple[str, str]
 """P(fake), or status and message."""
+T = TypeVar("T")
 log = logging.getLogger("m2f2bench")
 
 
@@ -30,12 +34,35 @@ def judge(name: str, detector: Detector, items: Sequence[Loaded]) -> list[Outcom
     Raises DetectorError if the number of scores differs from that of items, if a score is not a number or not in
     [0, 1], and MachineError for errors of the machine, not of a frame.
     """
+    return begin(name, detector, items)()
+
+
+def begin(name: str, detector: Detector, items: Sequence[Loaded]) -> Callable[[], list[Outcome]]:
+    """Begin to judge items, and return what gives their outcomes, and raises, as `judge` does.
+
+    A detector that does not compute in the background judges only then.
+    """
     if not items:
-        return []
+        return list
+    given = [item.prepared for item in items], [item.frame.id for item in items]
+    wait: Callable[[], Any] = partial(detector.forward, *given)
+    if detector.in_background:
+        try:
+            with exact_fp32(detector.precision), guest(f"detector '{name}'"):
+                wait = detector.begin_forward(*given)
+        except Exception as error:
+            wait = partial(_raise, error)  # when it is this batch's turn
+    return partial(_outcomes, name, detector, items, wait)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _outcomes(name: str, detector: Detector, items: Sequence[Loaded], wait: Callable[[], Any]) -> list[Outcome]:
     try:
         with exact_fp32(detector.precision), guest(f"detector '{name}'"):
-            given = detector.forward([item.prepared for item in items], [item.frame.id for item in items])
-            values = listed(given, len(items))
+            values = listed(wait(), len(items))
     except M2F2BenchError:
         raise
     except Exception as error:
@@ -77,14 +104,18 @@ def predict(
     fails on every frame of the first batch (not if these are not the `first` frames of a run), and MachineError for
     what is the machine's fault. With `shift` it is logged how far P(fake) of the first batch is from that in fp32.
     `workers` threads decode ahead (0: one per core, at most eight), at most two batches and `AHEAD_BYTES`, so that
-    memory stays flat.
+    memory stays flat. A detector that computes in the background gets a batch before the rows of the one before it are
+    made.
     """
     ahead = frames_ahead(
         adapter, frames, count=2 * batch_size, threads=workers, prepare=detector.prepare, who=f"detector '{name}'"
     )
+    behind = 1 if detector.in_background else 0
+    begun = ((batch, _begin_rows(name, detector, batch)) for batch in ahead.batches(batch_size, kept=1 + behind))
     succeeded = not first
-    for batch in ahead.batches(batch_size):
-        rows = _judge(name, detector, batch)
+    for batch, wait in later(begun, behind):
+        rows = wait()
+        del wait  # it holds the pictures, which the next request is to free
         failures = [row for row in rows if row.status == "error"]
         if not succeeded and len(rows) > 1 and len(failures) == len(rows):
             raise DetectorError(
@@ -95,6 +126,21 @@ def predict(
             _tell_shift(name, detector, batch, rows)
         succeeded, shift = succeeded or len(failures) < len(rows), False
         yield rows
+
+
+def later(items: Iterable[T], count: int) -> Iterator[T]:
+    """Yield each item after `count` more have been taken. If taking one raises, those before it are yielded first."""
+    taken: deque[T] = deque()
+    try:
+        for item in items:
+            taken.append(item)
+            del item
+            if len(taken) > count:
+                yield taken.popleft()
+    except Exception:
+        yield from taken
+        raise
+    yield from taken
 
 
 def _tell_shift(name: str, detector: Detector, batch: Sequence[Loaded], rows: Sequence[Prediction]) -> None:
@@ -130,11 +176,16 @@ class Predicting:
         return Groups(frames, self.batch_size)
 
 
-def _judge(name: str, detector: Detector, batch: list[Loaded]) -> list[Prediction]:
-    """Return the rows of a batch, in order."""
+def _begin_rows(name: str, detector: Detector, batch: Sequence[Loaded]) -> Callable[[], list[Prediction]]:
+    """Begin to judge a batch, and return what gives its rows, in order."""
     ready = [item for item in batch if item.status == OK]
-    scores = dict(zip((item.frame.id for item in ready), judge(name, detector, ready), strict=True))
-    return [_row(item, scores.get(item.frame.id, (item.status, item.reason))) for item in batch]
+    wait = begin(name, detector, ready)
+
+    def rows() -> list[Prediction]:
+        scores = dict(zip((item.frame.id for item in ready), wait(), strict=True))
+        return [_row(item, scores.get(item.frame.id, (item.status, item.reason))) for item in batch]
+
+    return rows
 
 
 def _row(item: Loaded, outcome: Outcome) -> Prediction:

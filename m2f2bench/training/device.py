@@ -6,10 +6,11 @@ import atexit
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +19,9 @@ from ..core.allocation import keep_freed_memory
 from ..core.errors import DetectorError, first_line
 from ..core.text import quoted
 from .job import TrainingJob
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Normalisation = Callable[[torch.Tensor], torch.Tensor]
 """From a stacked batch of prepared images, on the device, to a network's input."""
@@ -82,6 +86,38 @@ def _picked(device: str) -> torch.device:
             f"device '{device}' is not available ({torch.cuda.device_count()} CUDA devices): use auto or cpu"
         )
     return picked
+
+
+def send(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> torch.Tensor:
+    """Return arrays of one shape and dtype stacked, [B, ...], on a device.
+
+    To a CUDA device they go from pinned memory, while this thread goes on. torch takes pinned memory for something new
+    only when it was read, so that batches which are sent in turn share two such places.
+    """
+    if device.type != "cuda":
+        return torch.from_numpy(np.stack(arrays)).to(device)
+    first = torch.from_numpy(arrays[0])
+    pinned = torch.empty((len(arrays), *first.shape), dtype=first.dtype, pin_memory=True)
+    np.stack(arrays, out=pinned.numpy())
+    return pinned.to(device, non_blocking=True)
+
+
+def fetch(found: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Begin to copy a tensor to the CPU, and return what waits for the copy and returns it.
+
+    What a CUDA device is given to compute after this call is not waited for.
+    """
+    if found.device.type != "cuda":
+        return found.cpu
+    here = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+    here.copy_(found, non_blocking=True)
+    copied = torch.cuda.current_stream(found.device).record_event()
+
+    def wait() -> torch.Tensor:
+        copied.synchronize()
+        return here
+
+    return wait
 
 
 def process_device(device: str) -> torch.device:

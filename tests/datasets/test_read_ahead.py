@@ -64,8 +64,9 @@ def test_results_come_in_order_and_no_more_than_count_ahead(threads: int) -> Non
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("shares", [[1.0], [0.3], [0.01, 0.9], [2.5, 0.1]])
+@pytest.mark.parametrize("kept", [1, 2])
 def test_e2_what_is_held_is_bounded_by_bytes_and_not_by_count(
-    monkeypatch: pytest.MonkeyPatch, shares: list[float], threads: int
+    monkeypatch: pytest.MonkeyPatch, shares: list[float], kept: int, threads: int
 ) -> None:
     """Held at most: the limit, and what was begun before the first sizes were known (one for each thread)."""
     monkeypatch.setattr(read_ahead, "AHEAD_BYTES", 100 * MB)
@@ -73,11 +74,14 @@ def test_e2_what_is_held_is_bounded_by_bytes_and_not_by_count(
     sizes = [int(shares[i % len(shares)] * 50 * MB) for i in range(60)]
     ledger = Ledger(sizes)
     seen = []
-    for batch in ledger.ahead(threads=threads).batches(32):
+    users: list[list[tuple[int, int]]] = []
+    for batch in ledger.ahead(threads=threads).batches(32, kept):
         taken = list(batch)
         assert len(taken) == 1 or sum(size for _, size in taken) <= 50 * MB
         seen += [number for number, _ in taken]
-        ledger.release(taken)
+        users.append(taken)
+        if len(users) == kept:
+            ledger.release(users.pop(0))
     assert seen == list(range(60))
     assert ledger.most_bytes <= 100 * MB + (threads + 1) * max(sizes)
     steady = Ledger([max(sizes)] * 60)  # all alike: nothing but the limit counts once the first are known

@@ -144,7 +144,7 @@ def test_a_suite_trains_with_several_seeds(cards: Path, monkeypatch: pytest.Monk
     assert rows == {"tiny-40px-quick": "2 trainings", "random": ""}
     old = cards / "runs" / "trained" / "tiny" / "seed2"  # of an older card with more seeds: not of this board
     shutil.copytree(old.with_name("seed1"), old)
-    monkeypatch.setattr("m2f2bench.runs.judging.judge", None)  # neither trained nor judged again
+    monkeypatch.setattr("m2f2bench.runs.judging.begin", None)  # neither trained nor judged again
     again = m2f2bench.run("mini", out=cards / "runs")
     assert [one.metrics for one in again] == [one.metrics for one in results]
 

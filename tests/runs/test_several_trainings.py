@@ -74,7 +74,7 @@ def test_a_pattern_is_one_detector_and_each_training_has_its_result(judged: tupl
 def test_rows_on_disk_are_not_judged_again(
     judged: tuple[Any, Board], work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("m2f2bench.runs.judging.judge", None)
+    monkeypatch.setattr("m2f2bench.runs.judging.begin", None)
     again = m2f2bench.run(detectors=f"{work}/seed*", datasets=str(work / "faces.yaml"), out=work / "judged")
     assert [one.metrics for one in again] == [one.metrics for one in judged[0][:3]]
 

@@ -7,9 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,6 +16,7 @@ from ...cards.models import DetectorCard
 from ...core.arithmetic import TF32
 from ...core.errors import DetectorError
 from ...core.records import Reply
+from ...training.device import send
 from ...training.job import FitReport, TrainingJob
 from ..base import Explainer, file_fingerprint, text_fingerprint, trained_weights
 from ..llm.generate import Generator, Request
@@ -143,13 +143,12 @@ class M2F2Explainer(M2F2Detector, Explainer):
         """Merge adapters into the LLM; see `lora.merge_adapters`."""
         return merge_adapters(card, out, dtype)
 
-    def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
-        """Return P(fake), float64 [B], scaled if the options say how."""
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return P(fake), float64 [B], of logits, scaled if the options say how."""
         if self.explainer.platt is None:
-            return super().forward(batch, ids)
+            return super().probabilities(logits)
         factor, shift = self.explainer.platt
-        scores: Floats = torch.sigmoid(torch.from_numpy(factor * self.logits(batch) + shift)).numpy()
-        return scores
+        return super().probabilities(factor * logits + shift)
 
     @property
     def questions_at_once(self) -> int:  # type: ignore[override]
@@ -231,7 +230,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
         with self.computing(), torch.inference_mode():
             for start in range(0, len(images), ENCODED_TOGETHER):
                 batch = [self.prepare(image) for image in images[start : start + ENCODED_TOGETHER]]
-                pixels = self.normalise(torch.from_numpy(np.stack(batch)).to(self.device))
+                pixels = self.normalise(send(batch, self.device))
                 tokens = detector_tokens(self.model, pixels, self.explainer)
                 shown = (part.to(dtype) for part in self.projectors(*tokens))
                 parts.append((tokens.probabilities[:, 1].double(), *shown))

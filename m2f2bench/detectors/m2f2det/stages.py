@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +17,7 @@ from ...core.places import without_folders
 from ...core.records import Example, Frame
 from ...core.tensors import write_tensors
 from ...datasets.read_ahead import read_pixels
-from ...training.device import make_accelerator, own_draws
+from ...training.device import make_accelerator, own_draws, send
 from ...training.job import FitReport, TrainingJob, finished_report
 from ...training.language import LanguageNetwork, fit_language
 from ...training.processes import together
@@ -131,7 +130,7 @@ class FrozenDetector:
             return known
         image = resize(read_pixels(read, frame), self.settings)
         with torch.no_grad():
-            pixels = self.normalise(torch.from_numpy(np.stack([image])).to(self.device))
+            pixels = self.normalise(send([image], self.device))
             seen = detector_tokens(self.network, pixels, self.options)
         found = DetectorTokens(*(part.cpu() for part in seen))
         fake = None if self.evidence is None else self.evidence.probability(frame)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ...cards.settings import Settings
 from ...core.arithmetic import exact_fp32
 from ...core.errors import DetectorError, M2F2BenchError, first_line
 from ...core.parsing import Refused, read_json
-from ...training.device import pick_device
+from ...training.device import fetch, pick_device, send
 from ..base import Detector, file_fingerprint, text_fingerprint
 from ..network import Normalise, resize
 from ..weights.pretrained import check_report, quiet
@@ -158,13 +158,26 @@ class HuggingFaceClassifier(Detector):
         except Exception as error:
             raise DetectorError(f"'{self.folder}': its processor failed: {first_line(error)}") from error
 
-    @exact_fp32()
     def forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Floats:
         """Return P(fake), float64 [B], from the logits' softmax (of one label: its sigmoid)."""
+        return self.begin_forward(batch, ids)()
+
+    @property
+    def in_background(self) -> bool:  # type: ignore[override]
+        """See `Detector.in_background`: true on a CUDA device."""
+        return self.device.type == "cuda"
+
+    @exact_fp32()
+    def begin_forward(self, batch: Sequence[Any], ids: Sequence[str]) -> Callable[[], Floats]:
+        """See `Detector.begin_forward`."""
         if not batch:
-            return np.zeros(0)
+            return lambda: np.zeros(0)
         with torch.inference_mode():
-            logits = self.model(pixel_values=torch.stack(list(batch)).to(self.device)).logits.double().cpu()
+            pixels = send([one.numpy() for one in batch], self.device)
+            wait = fetch(self.model(pixel_values=pixels).logits.double())
+        return lambda: self._probabilities(wait())
+
+    def _probabilities(self, logits: torch.Tensor) -> Floats:
         if self.count == 1:
             one: Floats = torch.sigmoid(logits[:, 0]).numpy()
             return one if self.fake == [0] else 1.0 - one

@@ -17,7 +17,7 @@ from typing import Any
 import m2f2bench
 from m2f2bench.core.errors import M2F2BenchError
 from m2f2bench.runs import check as checker
-from m2f2bench.runs import detection as local
+from m2f2bench.runs import judging
 
 FLOWS = ("run", "video", "score", "check", "killed")
 
@@ -48,7 +48,7 @@ def before(folder: Path, detector: Any, dataset: Any) -> dict[str, Any]:
 
 def cut_off(folder: Path, detector: Any, dataset: Any, signal_: bool = False) -> None:
     """Begin a run and end it after two batches; with `signal_` by SIGKILL, which ends this process."""
-    judge = local._judge
+    begin = judging._begin_rows
 
     def dying(name: str, judged: Any, batch: Any) -> Any:
         if dying.batches == 2:
@@ -56,16 +56,16 @@ def cut_off(folder: Path, detector: Any, dataset: Any, signal_: bool = False) ->
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Killed
         dying.batches += 1
-        return judge(name, judged, batch)
+        return begin(name, judged, batch)
 
     dying.batches = 0  # type: ignore[attr-defined]
-    local._judge = dying  # type: ignore[assignment]
+    judging._begin_rows = dying  # type: ignore[assignment]
     try:
         m2f2bench.run(detectors=[detector], datasets=dataset, out=folder / "killed", batch_size=3)
     except Killed:
         pass
     finally:
-        local._judge = judge
+        judging._begin_rows = begin
     assert list((folder / "killed").glob("*/predictions.partial.arrows"))
 
 

@@ -157,6 +157,8 @@ def _words_auc(
     from sklearn.linear_model import LogisticRegression
 
     def learned(train: Codes, test: Codes) -> Floats:
+        if not any(texts[i].split() for i in train):
+            return np.zeros(len(test))  # without a word there is nothing to learn
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
         model = LogisticRegression(max_iter=1000, class_weight="balanced")
         model.fit(words.fit_transform([texts[i] for i in train]), label[train])

@@ -96,8 +96,8 @@ def send(arrays: Sequence[npt.NDArray[Any]], device: torch.device) -> torch.Tens
     """
     if device.type != "cuda":
         return torch.from_numpy(np.stack(arrays)).to(device)
-    first = torch.from_numpy(arrays[0])
-    pinned = torch.empty((len(arrays), *first.shape), dtype=first.dtype, pin_memory=True)
+    kind = torch.from_numpy(np.empty(0, arrays[0].dtype)).dtype
+    pinned = torch.empty((len(arrays), *arrays[0].shape), dtype=kind, pin_memory=True)
     np.stack(arrays, out=pinned.numpy())
     return pinned.to(device, non_blocking=True)
 
@@ -111,7 +111,9 @@ def fetch(found: torch.Tensor) -> Callable[[], torch.Tensor]:
         return found.cpu
     here = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
     here.copy_(found, non_blocking=True)
-    copied = torch.cuda.current_stream(found.device).record_event()
+    # Who waits for a blocking event sleeps, and leaves its core to the threads that read pictures.
+    copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    copied.record(torch.cuda.current_stream(found.device))
 
     def wait() -> torch.Tensor:
         copied.synchronize()

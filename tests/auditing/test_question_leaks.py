@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from m2f2bench.auditing.audit import audit
@@ -113,6 +113,7 @@ def test_what_cannot_be_told_has_a_reason() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=12), st.integers(0, 1), st.integers(0, 4)), max_size=25))
+@example([("", 0, 0), ("", 0, 1), ("", 1, 0), ("0", 1, 1)])  # no word in what is learned from
 def test_any_questions_can_be_looked_at(rows: list[tuple[str, int, int]]) -> None:
     texts, labels, groups = ([row[i] for row in rows] for i in range(3))
     leak = question_leaks(texts, labels, groups, resamples=20)

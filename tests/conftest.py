@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -70,6 +71,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests come first: a long one begun last would leave the other process without work."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lasting_objects_are_set_aside() -> Iterator[None]:
+    """Modules and caches stay to the end: a collection of garbage, with which each training ends, need not look there."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass

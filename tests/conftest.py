@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def lasting_objects_are_set_aside() -> Iterator[None]:
-    """Modules and caches stay to the end: a collection of garbage, with which each training ends, need not look there."""
+    """Modules and caches stay to the end: a collection of garbage, with which a training ends, need not look there."""
     yield
     gc.collect()
     gc.freeze()

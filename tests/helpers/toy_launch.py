@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -78,4 +79,5 @@ def _run(script: str, words: tuple[str, ...], rank: int, port: int, output: str)
     import torch
 
     torch.set_num_threads(1)
+    gc.freeze()  # each training ends with a collection of garbage, which need not look through what was imported
     runpy.run_path(str(HELPERS / script), run_name="__main__")

@@ -85,7 +85,7 @@ class DetectorCard(Card):
     compile: bool = False
     """Whether a torch network is compiled by `torch.compile` for judging, by which its scores move by rounding."""
     channels_last: bool = True
-    """Whether a torch network of images judges in channels-last memory, faster in most places; else by channels, by
+    """Whether a torch network of images judges in channels-last memory, as PyTorch advises; else by channels, by
     which its scores move by rounding."""
     options: dict[str, Any] = {}
     """Settings of the backend; checked against its own model."""

@@ -212,7 +212,7 @@ class TrainingSettings(Settings):
     compile: bool = False
     """The network is compiled by `torch.compile`: faster steps after minutes of compiling; results move by rounding."""
     channels_last: bool = True
-    """A network of images learns in channels-last memory, faster in most places; else by channels, and results move by
+    """A network of images learns in channels-last memory, as PyTorch advises; else by channels, and results move by
     rounding."""
     val_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     """Share of the training identities held out for validation, if the dataset has no `val` split."""

@@ -249,8 +249,8 @@ class NetworkDetector(Trainable):
             return lambda: np.zeros(0)
         with self.computing(), torch.inference_mode():
             images = send(batch, self.device)
-            wait = fetch(self.model(self.normalise(images)).reshape(len(batch)).double())
-        return lambda: wait().numpy()
+            wait = fetch(self.model(self.normalise(images)).reshape(len(batch)))
+        return lambda: wait().double().numpy()  # on the CPU: Apple's GPUs have no float64
 
     def fingerprint(self) -> str:
         """Return a hash of weights, options and input."""

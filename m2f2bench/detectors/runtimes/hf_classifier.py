@@ -174,8 +174,8 @@ class HuggingFaceClassifier(Detector):
             return lambda: np.zeros(0)
         with torch.inference_mode():
             pixels = send([one.numpy() for one in batch], self.device)
-            wait = fetch(self.model(pixel_values=pixels).logits.double())
-        return lambda: self._probabilities(wait())
+            wait = fetch(self.model(pixel_values=pixels).logits)
+        return lambda: self._probabilities(wait().double())  # on the CPU: Apple's GPUs have no float64
 
     def _probabilities(self, logits: torch.Tensor) -> Floats:
         if self.count == 1:

@@ -6,7 +6,9 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,12 @@ OWN_MEMORY = 256 << 20
 CARRIED = ("M2F2BENCH_", "HF_HOME", "HF_HUB_", "OMP_WAIT_POLICY", "PYTHONPATH", "TOKENIZERS_")
 """Beginnings of the names of environment variables that workers on other machines get, too. No token or key: Ray shows
 these to all who may look at the cluster."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's own 15 starves workers beside other programs
+}
+"""Settings of Ray, unless the user has others."""
 log = logging.getLogger("m2f2bench")
 
 
@@ -101,24 +109,49 @@ def connected(cluster: Cluster | None) -> Iterator[None]:
     if cluster is None:
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves workers beside other programs
-    try:
-        import ray
-    except ImportError as error:
-        raise M2F2BenchError(
-            f"the engine ray needs the package ray ({first_line(error)}): run `pip install 'm2f2bench[ray]'`"
-        ) from None
-    if ray.is_initialized():
-        yield
-        return
-    _connect(ray, cluster.address or os.environ.get("RAY_ADDRESS", ""))
-    try:
-        with _without_prints():
+    with _process_as_before():
+        try:
+            import ray
+        except ImportError as error:
+            raise M2F2BenchError(
+                f"the engine ray needs the package ray ({first_line(error)}): run `pip install 'm2f2bench[ray]'`"
+            ) from None
+        if ray.is_initialized():
             yield
+            return
+        _connect(ray, cluster.address or os.environ.get("RAY_ADDRESS", ""))
+        try:
+            with _without_prints():
+                yield
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _process_as_before() -> Iterator[None]:
+    """Set what Ray reads, and put back after the block what was there, with what Ray leaves in the process.
+
+    Its handler of SIGTERM would be that of every process that a user's program forks later: a pool of such processes
+    may then not end.
+    """
+    before = _variables()
+    handler, level = signal.getsignal(signal.SIGTERM), logging.getLogger("ray").level
+    os.environ |= ENVIRONMENT | before
+    try:
+        yield
     finally:
-        ray.shutdown()
+        for name in _variables().keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
+        logging.getLogger("ray").setLevel(level)
+        # A handler of C code is not known to Python, and Ray sets its own from the main thread alone, too.
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _variables() -> dict[str, str]:
+    """Return the environment variables that Ray sets: its own, and what `breakpoint()` calls."""
+    return {name: value for name, value in os.environ.items() if name.startswith("RAY_") or name == "PYTHONBREAKPOINT"}
 
 
 def _connect(ray: Any, address: str) -> None:

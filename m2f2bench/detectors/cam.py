@@ -188,8 +188,8 @@ def _score_weights(
                 large = nn.functional.interpolate(part[:, None], picture.shape[-2:], mode="bilinear")
                 low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
                 masked = picture[None] * ((large - low) / (high - low).clamp(min=1e-8))
-                logits.append(detector.model(masked).reshape(len(part)).double())
-            rows.append(torch.softmax(torch.cat(logits), dim=0).float().cpu().numpy())
+                logits.append(detector.model(masked).reshape(len(part)))
+            rows.append(torch.softmax(torch.cat(logits).cpu().double(), dim=0).float().numpy())
     return np.stack(rows)
 
 

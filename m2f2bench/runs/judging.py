@@ -28,19 +28,12 @@ T = TypeVar("T")
 log = logging.getLogger("m2f2bench")
 
 
-def judge(name: str, detector: Detector, items: Sequence[Loaded]) -> list[Outcome]:
-    """Return P(fake) in [0, 1] of each item, or (status, message). A batch that raises is judged again frame by frame.
-
-    Raises DetectorError if the number of scores differs from that of items, if a score is not a number or not in
-    [0, 1], and MachineError for errors of the machine, not of a frame.
-    """
-    return begin(name, detector, items)()
-
-
 def begin(name: str, detector: Detector, items: Sequence[Loaded]) -> Callable[[], list[Outcome]]:
-    """Begin to judge items, and return what gives their outcomes, and raises, as `judge` does.
+    """Begin to judge items, and return what gives P(fake) in [0, 1] of each, or (status, message).
 
-    A detector that does not compute in the background judges only then.
+    A detector that does not compute in the background judges only then. A batch that raises is judged again frame by
+    frame. What is returned raises DetectorError if the number of scores differs from that of items, if a score is not a
+    number or not in [0, 1], and MachineError for errors of the machine, not of a frame.
     """
     if not items:
         return list
@@ -67,7 +60,7 @@ def _outcomes(name: str, detector: Detector, items: Sequence[Loaded], wait: Call
         raise
     except Exception as error:
         if len(items) > 1:
-            return [outcome for item in items for outcome in judge(name, detector, [item])]
+            return [outcome for item in items for outcome in begin(name, detector, [item])()]
         refuse_machine_fault(error, f"detector '{name}' on frame '{items[0].frame.id}'")
         return [("error", first_line(error))]
     if isinstance(values, str):

@@ -159,14 +159,14 @@ def test_later_loses_nothing_and_keeps_the_order(items: list[int], count: int, f
             taken.append(item)
             yield item
 
-    given = []
+    found = []
     try:
         for item in later(source(), count):
-            given.append(item)
-            assert len(taken) == min(len(given) + count, len(items), failing)
+            found.append(item)
+            assert len(taken) == min(len(found) + count, len(items), failing)
     except ValueError:
         assert failing < len(items)
-    assert given == items[: max(0, failing)]
+    assert found == items[:failing]
 
 
 class Grey(nn.Module):

@@ -233,7 +233,7 @@ class M2F2Explainer(M2F2Detector, Explainer):
                 pixels = self.normalise(send(batch, self.device))
                 tokens = detector_tokens(self.model, pixels, self.explainer)
                 shown = (part.to(dtype) for part in self.projectors(*tokens))
-                parts.append((tokens.probabilities[:, 1].double(), *shown))
+                parts.append((tokens.probabilities[:, 1], *shown))
         return Encoded(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def generator(self) -> tuple[Writer, Prompter]:

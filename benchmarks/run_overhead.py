@@ -8,8 +8,8 @@ A round is a run of many frames, a run of few, and the bare pass of the many, ha
 them. The time of the few is nearly all what a run does once: cards, the network, some frames judged again, metrics. So
 `each` is the ratio for what a frame takes (the many less the few, over the bare pass of as many), `once_s` what a run
 adds to the bare pass of the few, and `of_3072` the ratio of a run of 3,072 frames by these two; asked: at most 1.05.
-They are medians of the rounds; `low` and `high` are the 95% interval of the median of `each`, by the ranks of the
-rounds: a machine that others use moves a single round by some hundredths.
+They are medians of the rounds; `interval` is the 95% interval of the median of `each`, by the ranks of the rounds (none
+of few): a machine that others use moves a single round by some hundredths.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import beside, make_frames, make_lite0, report, sized
+from common import beside, make_frames, make_lite0, report, sized, span
 from scipy.stats import quantile_test
 
 BATCH = sized(32, 2)
@@ -80,10 +80,10 @@ def measure(name: str, network: Path, root: Path) -> dict[str, object]:
             m2f2bench.run(detectors=detector.card, datasets=faces, out=out, batch_size=BATCH, device="cpu")
             return time.perf_counter() - began
 
-    taken: list[float] = []
-    rounds = [beside(forward, batches, lambda: taken.extend(map(run, (many, few)))) for _ in range(ROUNDS[name] + 1)]
+    taken: list[tuple[float, float]] = []
+    rounds = [beside(forward, batches, lambda: taken.append((run(many), run(few)))) for _ in range(ROUNDS[name] + 1)]
     bare = np.array([seconds for seconds, _ in rounds[1:]]) / many  # the first warms up
-    times = np.array(taken[2:]).reshape(-1, 2)
+    times = np.array(taken[1:])
     each = (times[:, 0] - times[:, 1]) / (many - few) / bare
     once = float(np.median(times[:, 1] - few * bare))
     interval = quantile_test(each, p=0.5).confidence_interval(0.95)
@@ -92,8 +92,7 @@ def measure(name: str, network: Path, root: Path) -> dict[str, object]:
         "what": f"run / bare forward, {name}, {ROUNDS[name]} times {many} frames",
         "bare_ms": 1000 * float(np.median(bare)),
         "each": ratio,
-        "low": float(interval.low),
-        "high": float(interval.high),
+        "interval": span(None if np.isnan(interval.low) else interval),
         "once_s": once,
         f"of_{TOLD}": ratio + once / (TOLD * float(np.median(bare))),
         "asked": f"<= {ASKED:.2f}",

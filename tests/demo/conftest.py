@@ -23,15 +23,15 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def settled(address: str) -> Iterator[Visitor]:
+def in_browser(address: str) -> Iterator[Visitor]:
     with started() as driver:
         yield Visitor(Page(driver), address)
 
 
 @pytest.fixture(scope="module")
-def visitor(settled: Visitor) -> Iterator[Visitor]:
-    yield settled
-    settled.page.driver.get("about:blank")  # an open page of the demo keeps a tenth of a core busy
+def visitor(in_browser: Visitor) -> Iterator[Visitor]:
+    yield in_browser
+    in_browser.page.driver.get("about:blank")  # an open page of the demo keeps 7% of a core busy
 
 
 @pytest.fixture(scope="session")

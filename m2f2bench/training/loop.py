@@ -32,7 +32,6 @@ from .job import (
     save_checkpoint,
     write_report,
 )
-from .memory import KEPT_MEMORY
 from .objective import B, Objective, Progress, in_order, make_optimizer
 from .processes import agreed, gathered, summed, together
 from .sharing import FullySharded, Whole
@@ -55,7 +54,7 @@ def fit(
         return done
     accelerator = accelerator or make_accelerator(job, precision)
     settings = job.settings if job.language is None else job.language.settings
-    with own_draws(), repeatable(settings.deterministic), KEPT_MEMORY:
+    with own_draws(), repeatable(settings.deterministic):
         with together():
             made = objective(accelerator)
         with contextlib.closing(made):

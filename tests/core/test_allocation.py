@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from paths import HELPERS
 
 PROGRAM = """
 import resource
 from m2f2bench.core.allocation import keep_freed_memory
+BEFORE
 print(keep_freed_memory())
 for turn in range(7):
     if turn == 2:  # the arrays before are given back after the next are there
@@ -21,18 +24,42 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 WITHOUT = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
 
 
-def faults(**environment: str) -> tuple[bool, int]:
-    """Whether memory is kept, and the pages that five turns of two arrays of 48 MiB took from the system."""
-    command = [sys.executable, "-c", PROGRAM]
+GLIBC = pytest.mark.skipif(
+    sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="glibc alone has it"
+)
+
+
+def faults(before: str = "", **environment: str) -> tuple[bool, int]:
+    """Whether memory is kept, and the pages that five turns of two arrays of 48 MiB took from the system.
+
+    `before` is a program that runs first.
+    """
+    command = [sys.executable, "-c", PROGRAM.replace("BEFORE", before)]
     told = subprocess.run(command, check=True, capture_output=True, text=True, env=WITHOUT | environment).stdout
     kept, pages = told.split()
     return kept == "True", int(pages)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not os.confstr("CS_GNU_LIBC_VERSION"), reason="glibc alone has it")
+@GLIBC
 def test_large_arrays_get_the_memory_of_those_before() -> None:
     kept, pages = faults()
     assert kept and pages < 1000
     by_user, all_pages = faults(GLIBC_TUNABLES="glibc.malloc.mmap_max=65536")
     assert not by_user and all_pages > 10 * 48 * 256 * 0.9, "ten arrays of 48 MiB in pages of 4 KiB"
     assert not faults(MALLOC_TRIM_THRESHOLD_="200000")[0]
+
+
+@GLIBC
+@pytest.mark.slow
+def test_memory_is_kept_after_a_training(tmp_path: Path) -> None:
+    """What is judged after a training in the same process takes no longer than before it."""
+    training = f"""
+import sys
+sys.path.insert(0, {str(HELPERS)!r})
+from pathlib import Path
+from toy_training import toy_job
+from m2f2bench.detectors.timm import TimmDetector
+TimmDetector.fit(toy_job(Path({str(tmp_path)!r}), epochs=1))
+"""
+    kept, pages = faults(training, PYTHONPATH=os.pathsep.join(sys.path))
+    assert kept and pages < 1000

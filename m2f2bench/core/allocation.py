@@ -8,8 +8,9 @@ import os
 import sys
 from functools import cache
 
-LARGEST = 1 << 30
-"""Bytes: larger arrays are given back to the system at once, as all from 32 MiB on are otherwise."""
+LARGEST, LARGEST_BEFORE = 1 << 30, 32 << 20
+"""Bytes: larger arrays are given back to the system at once, as all from 32 MiB on are otherwise; and the most that
+glibc before 2.35 takes."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's settings (`malloc.h`)."""
 OWN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
@@ -28,5 +29,7 @@ def keep_freed_memory() -> bool:
         return False
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        return bool(mallopt(M_MMAP_THRESHOLD, LARGEST)) and bool(mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
+        if not mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1):
+            return False
+        return bool(mallopt(M_MMAP_THRESHOLD, LARGEST) or mallopt(M_MMAP_THRESHOLD, LARGEST_BEFORE))
     return False

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from paths import HELPERS
+
+from m2f2bench.core import allocation
 
 PROGRAM = """
 import resource
@@ -47,6 +50,24 @@ def test_large_arrays_get_the_memory_of_those_before() -> None:
     by_user, all_pages = faults(GLIBC_TUNABLES="glibc.malloc.mmap_max=65536")
     assert not by_user and all_pages > 10 * 48 * 256 * 0.9, "ten arrays of 48 MiB in pages of 4 KiB"
     assert not faults(MALLOC_TRIM_THRESHOLD_="200000")[0]
+
+
+@GLIBC
+def test_an_older_glibc_is_told_the_most_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 2.35 it refuses arrays of more than 32 MiB; it was not run here."""
+    took: dict[int, int] = {}
+
+    def mallopt(number: int, value: int) -> int:
+        if number == allocation.M_MMAP_THRESHOLD and value > 32 << 20:
+            return 0
+        took[number] = value
+        return 1
+
+    for name in (*allocation.OWN, "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    assert allocation.keep_freed_memory.__wrapped__()
+    assert took == {allocation.M_TRIM_THRESHOLD: 2**31 - 1, allocation.M_MMAP_THRESHOLD: 32 << 20}
 
 
 @GLIBC

@@ -14,11 +14,10 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from common import beside, command, make_frames, make_lite0, report, sized
+from common import BarePass, command, make_frames, make_lite0, report, sized
 
 FEW, MANY = sized((256, 2304), (4, 8))
 BATCH, BARE = 32, sized(512, 8)
@@ -28,55 +27,38 @@ ROUNDS = sized(3, 1)
 ASKED = 1.7
 
 
-def timed(taken: list[float], folder: Path, frames: Path, network: Path, words: list[object], threads: int) -> None:
-    """Put the seconds of a run of few frames, and of one of many, into `taken`."""
+def timed(folder: Path, frames: Path, network: Path, words: list[object], threads: int) -> list[float]:
+    """Seconds of a run of few frames, and of one of many."""
+    taken = []
     for count in (FEW, MANY):
         begin = time.perf_counter()
         out = folder / "-".join(map(str, ["out", count, *words]))
         command(["run", "-d", network, "-s", frames, "--limit", count, "--out", out, *words], folder / "log", threads)
         taken.append(time.perf_counter() - begin)
-
-
-def bare_pass(folder: Path, network: Path) -> tuple[Callable[[list[object]], None], list[object]]:
-    """Return what passes batches through the network, and the batches."""
-    import numpy as np
-    import torch
-
-    import m2f2bench
-
-    detector = m2f2bench.load_detector(str(network), device="cpu")
-    dataset = m2f2bench.load_dataset(str(folder / "frames"))
-    images = [detector.prepare(dataset.adapter.read(frame)) for frame in dataset.frames("test")[:BARE]]
-    groups = [torch.from_numpy(np.stack(images[i : i + BATCH])) for i in range(0, BARE, BATCH)]
-    torch.set_num_threads(os.cpu_count() or 1)
-
-    def forward(some: list[object]) -> None:
-        with torch.inference_mode():
-            for batch in some:
-                detector.model(batch)
-
-    batches: list[object] = [detector.normalise(group).clone() for group in groups]
-    forward(batches)  # the first warms up
-    return forward, batches
+    return taken
 
 
 def main() -> None:
     """Print the table."""
+    import torch
+
+    import m2f2bench
+
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make_frames(folder / "frames", MANY)
         network = make_lite0(folder / "lite0")
-        forward, batches = bare_pass(folder, network)
+        torch.set_num_threads(os.cpu_count() or 1)
+        bare = BarePass(m2f2bench.load_detector(str(network), device="cpu"), folder / "frames", BATCH, BARE)
+        bare(bare.batches)  # the first warms up
         found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in BY}
         for turn, (name, count) in itertools.product(range(ROUNDS), BY.items()):
             words: list[object] = ["--engine", "ray", "--workers", count] if count else []
             cores = 1 if count else os.cpu_count() or 1
-            taken: list[float] = []
-            whole = partial(timed, taken, folder / str(turn), folder / "frames", network, words, cores)
-            bare, _ = beside(forward, batches, whole)
-            few, many = taken
+            runs = partial(timed, folder / str(turn), folder / "frames", network, words, cores)
+            seconds, (few, many) = bare.beside(runs)
             rate = (MANY - FEW) / (many - few)
-            found[name].append((rate, few - FEW / rate, BARE / bare / rate))
+            found[name].append((rate, few - FEW / rate, 1 / seconds / rate))
     columns = ("frames/s", "seconds before the first", "over bare")
     medians = {name: map(statistics.median, zip(*of, strict=True)) for name, of in found.items()}
     report([{"judged by": name, **dict(zip(columns, of, strict=True))} for name, of in medians.items()])

@@ -9,9 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -43,18 +42,42 @@ def spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def beside(bare: Callable[[list[T]], object], batches: list[T], whole: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of `bare` over all batches, half of them before `whole` and half after it, and those of `whole`.
+class BarePass:
+    """The forward pass of a detector's network on test frames that were decoded and normalised before."""
 
-    So a processor that becomes slower or faster in between counts in both.
-    """
-    middle = (len(batches) + 1) // 2
-    marks = [time.perf_counter()]
-    for part in (lambda: bare(batches[:middle]), whole, lambda: bare(batches[middle:])):
-        part()
-        marks.append(time.perf_counter())
-    before, run, after = (b - a for a, b in pairwise(marks))
-    return before + after, run
+    def __init__(self, detector: Any, faces: Path, batch: int, most: int | None = None) -> None:
+        """Read the frames of a folder, or its first `most`, in batches of `batch`."""
+        import torch
+
+        import m2f2bench
+
+        dataset = m2f2bench.load_dataset(str(faces))
+        images = [detector.prepare(dataset.adapter.read(frame)) for frame in dataset.frames("test")[:most]]
+        parts = [torch.from_numpy(np.stack(images[i : i + batch])) for i in range(0, len(images), batch)]
+        self.model, self.frames = detector.model, len(images)
+        self.batches = [detector.normalise(part).clone() for part in parts]
+
+    def __call__(self, batches: list[Any]) -> None:
+        """Pass batches through the network."""
+        import torch
+
+        with torch.inference_mode():
+            for batch in batches:
+                self.model(batch)
+
+    def beside(self, whole: Callable[[], T]) -> tuple[float, T]:
+        """Seconds of a frame, half of them passed before `whole` and half after it, and what `whole` returns.
+
+        So a processor that becomes slower or faster in between counts in both.
+        """
+        middle = (len(self.batches) + 1) // 2
+        begin = time.perf_counter()
+        self(self.batches[:middle])
+        before = time.perf_counter() - begin
+        found = whole()
+        begin = time.perf_counter()
+        self(self.batches[middle:])
+        return (before + time.perf_counter() - begin) / self.frames, found
 
 
 def span(ci: Sequence[float] | None) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import beside, make_frames, make_lite0, report, sized, span
+from common import BarePass, make_frames, make_lite0, report, sized, span
 from scipy.stats import quantile_test
 
 BATCH = sized(32, 2)
@@ -53,25 +53,13 @@ def make_xception(folder: Path) -> Path:
 
 def measure(name: str, network: Path, root: Path) -> dict[str, object]:
     """The ratios for one detector, whose folder is `network`."""
-    import torch
-
     import m2f2bench
 
     many, few = FRAMES[name]
     for count in (many, few):
         make_frames(root / str(count), count)
     detector: Any = m2f2bench.load_detector(str(network), device="cpu")
-    dataset = m2f2bench.load_dataset(str(root / str(many)))
-    images = [detector.prepare(dataset.adapter.read(frame)) for frame in dataset.frames("test")]
-    batches = [
-        detector.normalise(torch.from_numpy(np.stack(images[i : i + BATCH]))).clone()
-        for i in range(0, len(images), BATCH)
-    ]
-
-    def forward(some: list[torch.Tensor]) -> None:
-        with torch.inference_mode():
-            for batch in some:
-                detector.model(batch)
+    bare_pass = BarePass(detector, root / str(many), BATCH)
 
     def run(count: int) -> float:
         began = time.perf_counter()
@@ -80,10 +68,8 @@ def measure(name: str, network: Path, root: Path) -> dict[str, object]:
             m2f2bench.run(detectors=detector.card, datasets=faces, out=out, batch_size=BATCH, device="cpu")
             return time.perf_counter() - began
 
-    taken: list[tuple[float, float]] = []
-    rounds = [beside(forward, batches, lambda: taken.append((run(many), run(few)))) for _ in range(ROUNDS[name] + 1)]
-    bare = np.array([seconds for seconds, _ in rounds[1:]]) / many  # the first warms up
-    times = np.array(taken[1:])
+    rounds = [bare_pass.beside(lambda: (run(many), run(few))) for _ in range(ROUNDS[name] + 1)]
+    bare, times = (np.array(some) for some in zip(*rounds[1:], strict=True))  # the first warms up
     each = (times[:, 0] - times[:, 1]) / (many - few) / bare
     once = float(np.median(times[:, 1] - few * bare))
     interval = quantile_test(each, p=0.5).confidence_interval(0.95)

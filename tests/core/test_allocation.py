@@ -72,15 +72,22 @@ def test_an_older_glibc_is_told_the_most_that_it_takes(monkeypatch: pytest.Monke
 
 @GLIBC
 @pytest.mark.slow
-def test_memory_is_kept_after_a_training(tmp_path: Path) -> None:
+def test_memory_is_kept_in_a_training_and_after_it(tmp_path: Path) -> None:
     """What is judged after a training in the same process takes no longer than before it."""
     training = f"""
 import sys
 sys.path.insert(0, {str(HELPERS)!r})
+from dataclasses import replace
 from pathlib import Path
-from toy_training import toy_job
+from toy_training import read, toy_job
 from m2f2bench.detectors.timm import TimmDetector
-TimmDetector.fit(toy_job(Path({str(tmp_path)!r}), epochs=1))
+asked = set()
+def watched(frame):
+    asked.add(keep_freed_memory.cache_info().currsize)
+    return read(frame)
+assert keep_freed_memory.cache_info().currsize == 0
+TimmDetector.fit(replace(toy_job(Path({str(tmp_path)!r}), epochs=1), read=watched))
+assert asked == {{1}}, asked
 """
     kept, pages = faults(training, PYTHONPATH=os.pathsep.join(sys.path))
     assert kept and pages < 1000

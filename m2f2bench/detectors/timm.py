@@ -25,6 +25,7 @@ from .base import file_fingerprint, trained_weights
 from .network import RESAMPLING, NetworkDetector, Normalise, resize, train
 from .weights.load import load_strictly, load_weights, read_weights
 from .weights.pretrained import efficientnet_to_timm, offline_weights
+from .weights.undrawn import Undrawn
 
 if TYPE_CHECKING:
     from ..core.records import Floats, Frame
@@ -100,7 +101,8 @@ class TimmDetector(NetworkDetector):
         """Load the card's weights. Raises DetectorError for an untrained card or weights that do not fit."""
         options = _options(card)
         path = trained_weights(card)
-        model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
+        with Undrawn():
+            model = _probe(options) if options.mode == "probe" else classifier(options, classes=1)
         outputs = () if options.mode == "probe" else _head(model)
         metadata = load_weights(model, path, outputs=outputs, fake=options.fake_class, spare=True)
         # Weights that were trained here record their input, so the card's meaning has not changed since.

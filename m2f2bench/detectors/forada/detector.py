@@ -16,6 +16,7 @@ from ..network import NetworkDetector, Normalise, resize
 from ..tuned.backbones import Backbone, empty_backbone, open_backbone
 from ..tuned.options import BackboneSource, TransformersSource, TunedOptions
 from ..weights.load import load_weights
+from ..weights.undrawn import Undrawn
 from .boundary import BoundaryHead
 from .network import ForadaOptions, ForensicsAdapter
 
@@ -30,7 +31,8 @@ class ForadaDetector(NetworkDetector):
         """Load the card's weights. Raises DetectorError for an untrained card and weights that do not fit."""
         options, path = forada_options(card), trained_weights(card)
         clip = empty_backbone(clip_source(options), f"detector '{card.name}'").module
-        model = ForensicsAdapter(clip, options, card.input.size)
+        with Undrawn():
+            model = ForensicsAdapter(clip, options, card.input.size)
         load_weights(model, path)
         content = options.model_dump_json(exclude={"contrast_after"})
         return cls(model, card.input, device, file_fingerprint(path, content, str(card.input)))

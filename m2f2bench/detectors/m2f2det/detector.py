@@ -21,6 +21,7 @@ from ..network import NetworkDetector, Normalise, resize, visible_region
 from ..timm import TimmSource, classifier, pretrained_classifier
 from ..weights.load import load_strictly, load_weights, read_weights
 from ..weights.pretrained import quiet
+from ..weights.undrawn import Undrawn
 from .clip import ACTIVATIONS, Clip, ClipSettings, TextSettings, VisionSettings, initialise
 from .features import FeatureCache
 from .options import ClipSource, ExplainerOptions, PaperOptions, check_input, without_explainer
@@ -136,7 +137,8 @@ def open_paper(
     """
     options = _options(card)
     clip = empty_clip(options.clip, f"detector '{card.name}'")
-    model = _assemble(clip, classifier(options.cnn, classes=1), options, card, partial(classifier, classes=1))
+    with Undrawn():
+        model = _assemble(clip, classifier(options.cnn, classes=1), options, card, partial(classifier, classes=1))
     if tensors is None:
         load_weights(model, path)
     else:

@@ -16,6 +16,7 @@ from ...cards.settings import InputSettings
 from ...core.errors import DetectorError, first_line
 from ..timm import TimmSource, classifier, own_input, pretrained_classifier
 from ..weights.pretrained import check_report, quiet
+from ..weights.undrawn import Undrawn
 from .options import BackboneSource, Feature, TransformersSource, TunedOptions
 
 CLIP = ("clip", "clip_vision_model")
@@ -59,13 +60,14 @@ def empty_backbone(options: TunedOptions, where: str) -> Backbone:
     """Return a backbone without weights, to load a trained detector's own into. Raises DetectorError."""
     source = options.backbone
     if source.timm is not None:
-        return _timm(classifier(source.timm, classes=1), source, where)
+        with Undrawn():
+            return _timm(classifier(source.timm, classes=1), source, where)
     assert source.transformers is not None
     if source.transformers.config is None:
         raise DetectorError(
             f"{where}: its card has weights but no options.backbone.transformers.config: train it again"
         )
-    with _one_line(source.transformers, where):
+    with _one_line(source.transformers, where), Undrawn():
         return _of_transformers(_made(source.transformers), source.transformers, options.feature, where)
 
 

@@ -1,8 +1,8 @@
 """`run` over a bare forward pass on the same decoded frames, in one process, in turn: two networks.
 
-EfficientNet-Lite0, and an Xception that `import-weights` made of a file in the form of DeepfakeBench. The bare pass has
-every frame decoded and normalised beforehand, in batches of 32; `run` reads the JPEG files, decodes, hashes, prepares,
-predicts, writes the rows, scores and writes the result.
+EfficientNet-Lite0 (`lite0`), and an Xception (`xception`) that `import-weights` made of a file in the form of
+DeepfakeBench. The bare pass has every frame decoded and normalised beforehand, in batches of 32; `run` reads the JPEG
+files, decodes, hashes, prepares, predicts, writes the rows, scores and writes the result.
 
 A round is a run of many frames, a run of few, and the bare pass of the many, half of it before the runs and half after
 them. The time of the few is nearly all what a run does once: cards, the network, some frames judged again, metrics. So
@@ -10,10 +10,15 @@ them. The time of the few is nearly all what a run does once: cards, the network
 adds to the bare pass of the few, and `of_3072` the ratio of a run of 3,072 frames by these two; asked: at most 1.05.
 They are medians of the rounds; `interval` is the 95% interval of the median of `each`, by the ranks of the rounds (none
 of few): a machine that others use moves a single round by some hundredths.
+
+Both keep the memory of large arrays (`core.allocation`), which makes the bare pass several times as fast here, and so
+what `run` adds larger against it. With GLIBC_TUNABLES=glibc.malloc.mmap_max=65536 in the environment, a setting of the
+user's, both give it back, as a plain script does. Names of networks as arguments leave the other out.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -92,8 +97,9 @@ def main() -> None:
     auc_or_none([0, 1], [0.0, 1.0])
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        networks = {"lite0": make_lite0(root / "lite0"), "xception": make_xception(root / "xception")}
-        report([measure(name, network, root / f"with-{name}") for name, network in networks.items()])
+        make = {"lite0": make_lite0, "xception": make_xception}
+        names = [name for name in make if name in sys.argv] or list(make)
+        report([measure(name, make[name](root / name), root / f"with-{name}") for name in names])
 
 
 if __name__ == "__main__":

@@ -131,7 +131,8 @@ def measured() -> list[dict[str, Any]]:
         few = sized([], [*quick_cards(place / "cards"), "--limit", "40"])
         words = ["run", "quickstart", "--out", str(place / "out"), *few]
         paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "M2F2BENCH_CACHE": str(place / "cache"), "PYTHONPATH": paths}
+        cold = sized({"M2F2BENCH_CACHE": str(place / "cache")}, {})
+        environment = {**os.environ, **cold, "PYTHONPATH": paths}
         script = [sys.executable, str(Path(__file__).resolve()), "--child", str(place / "parts.json")]
         used, begin = processor_time(), time.perf_counter()
         subprocess.run([*script, *words], cwd=place, env=environment, stdout=2, check=True)

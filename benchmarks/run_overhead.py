@@ -11,9 +11,9 @@ adds to the bare pass of the few, and `of_3072` the ratio of a run of 3,072 fram
 They are medians of the rounds; `interval` is the 95% interval of the median of `each`, by the ranks of the rounds (none
 of few): a machine that others use moves a single round by some hundredths.
 
-Both keep the memory of large arrays (`core.allocation`), which makes the bare pass several times as fast here, and so
-what `run` adds larger against it. With GLIBC_TUNABLES=glibc.malloc.mmap_max=65536 in the environment, a setting of the
-user's, both give it back, as a plain script does. Names of networks as arguments leave the other out.
+Run and bare pass keep the memory of large arrays (`core.allocation`), which makes the bare pass several times as fast
+here, and so what `run` adds larger against it. With GLIBC_TUNABLES=glibc.malloc.mmap_max=65536 in the environment, a
+setting of the user's, both give it back, as a plain script does. A network's name as an argument leaves the other out.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make = {"lite0": make_lite0, "xception": make_xception}
-        names = [name for name in make if name in sys.argv] or list(make)
+        names = [word for word in sys.argv[1:] if not word.startswith("--")] or list(make)
+        if unknown := set(names) - set(make):
+            raise SystemExit(f"no network {', '.join(sorted(unknown))}: there are {', '.join(make)}")
         report([measure(name, make[name](root / name), root / f"with-{name}") for name in names])
 
 
